@@ -1,0 +1,133 @@
+//! The guest's init: the first and only program of the virtual machine that checks an image.
+//!
+//! It loads the modules it was given, says on the virtio port that it is ready, and waits for one
+//! job. Then it mounts the disk read-only, walks it, runs commands in it and sends what it saw.
+//! Until the job arrives the disk has no driver: not even its size is known, which is what makes a
+//! snapshot of the waiting guest good for every image.
+
+#![expect(unreachable_pub, reason = "a program has no outside")]
+
+mod contents;
+mod disk;
+mod modules;
+mod mtree;
+mod port;
+mod resolve;
+mod run;
+mod walk;
+#[expect(dead_code, reason = "each side of the wire uses its half")]
+mod wire;
+
+use std::fs::create_dir_all;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::exit;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+use rustix::system::{RebootCommand, reboot};
+
+use crate::disk::Disk;
+use crate::port::{Conversation, Port};
+use crate::run::Runner;
+use crate::wire::{Job, Kind, encode_error};
+
+/// Where the image is mounted.
+const ROOT: &str = "/root";
+
+/// The argument with which init starts itself a second time, to run the image's programs.
+const RUN: &str = "run";
+
+fn main() {
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|argument| argument == RUN)
+    {
+        exit(run::main());
+    }
+    if let Err(error) = init() {
+        console(&format!("init failed: {error}"));
+    }
+    rustix::fs::sync();
+    let _ = reboot(RebootCommand::PowerOff);
+}
+
+fn init() -> io::Result<()> {
+    for (kind, target) in [("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev")] {
+        create_dir_all(target)?;
+        mount(kind, target, kind, MountFlags::empty(), None).map_err(at("mount", target))?;
+    }
+    create_dir_all(ROOT)?;
+    modules::load()?;
+    let disk = Disk::release()?;
+    let mut runner = Runner::start()?;
+    let (mut conversation, job) = Port::open()?.wait()?;
+    conversation.send(Kind::Accepted, &[])?;
+    if let Err(error) = work(&disk, &mut runner, &job, &mut conversation) {
+        conversation.send(Kind::InitFailed, error.to_string().as_bytes())?;
+    }
+    conversation.end()
+}
+
+fn work(disk: &Disk, runner: &mut Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
+    disk.attach()?;
+    if let Err((errno, sentence)) = mount_image(job) {
+        let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
+        return to.send(Kind::MountFailed, &payload);
+    }
+    if job.walk {
+        walk::walk(open_root()?, to)?;
+    }
+    if job.commands.is_empty() {
+        Ok(())
+    } else {
+        runner.run(job, to)
+    }
+}
+
+fn mount_image(job: &Job) -> Result<(), (Errno, String)> {
+    if job.profile != "ro" {
+        return Err((Errno::INVAL, format!("unknown profile `{}`", job.profile)));
+    }
+    let kind = job.filesystem.as_str();
+    let data = match kind {
+        // An image may ask for a panic on errors; its errors are to be reported instead.
+        "ext4" => Some(c"errors=continue"),
+        _ => None,
+    };
+    mount(
+        disk::NODE,
+        ROOT,
+        kind,
+        MountFlags::RDONLY | MountFlags::NODEV,
+        data,
+    )
+    .map_err(|errno| {
+        let hint = match errno {
+            Errno::NODEV => ": the guest kernel does not have this filesystem",
+            _ => "",
+        };
+        (errno, format!("mount as {kind}: {errno}{hint}"))
+    })
+}
+
+fn open_root() -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, ROOT, flags, Mode::empty()).map_err(at("open", ROOT))
+}
+
+/// Says a line on the console, which the host keeps as the transcript.
+#[expect(clippy::print_stderr, reason = "the console is standard error")]
+fn console(line: &str) {
+    eprintln!("guest: {line}");
+}
+
+/// Names the operation and its object in an error.
+fn at(operation: &str, object: &str) -> impl FnOnce(Errno) -> io::Error {
+    let prefix = format!("{operation} {object}");
+    move |errno| {
+        let error = io::Error::from(errno);
+        io::Error::new(error.kind(), format!("{prefix}: {error}"))
+    }
+}

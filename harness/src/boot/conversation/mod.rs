@@ -1,0 +1,208 @@
+//! The host's side of the port: one job, and the frames that answer it.
+
+mod contents;
+
+use std::io;
+
+use self::contents::Contents;
+use super::error::Error;
+use super::port::Port;
+use super::wire::{self, Chain, CommandResult, Frame, Kind};
+use super::{Boot, Failure, ReadError};
+
+/// The most that a tree's listing may have, in bytes.
+const LISTING_BYTES_MAX: usize = 1 << 30;
+
+/// The most read errors that are kept; the guest may send more.
+const READ_ERRORS_MAX: usize = 10_000;
+
+/// Why a conversation did not end with its sentinel.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// The guest is gone.
+    Ended,
+    /// The deadline came; this is what it was doing.
+    TimedOut(String),
+    /// A frame that our init does not send.
+    Forged(String),
+}
+
+/// Waits for the guest to ask for its job.
+pub(super) fn wait_ready(port: &mut Port<'_>) -> Result<(), Error> {
+    let frame = wire::read_frame(port).map_err(Error::io("wait for the guest's init"))?;
+    if frame.kind == Kind::Ready && frame.payload == wire::VERSION.to_le_bytes() {
+        Ok(())
+    } else {
+        Err(Error::guest(format!(
+            "its init begins with {:?}",
+            frame.kind
+        )))
+    }
+}
+
+/// Hands the job to a waiting guest. Until this has succeeded, the image has not been touched.
+pub(super) fn hand_over(port: &mut Port<'_>, job: &wire::Job) -> Result<Chain, Error> {
+    let operation = "hand the job to the guest";
+    wire::write_frame(port, Kind::Job, &job.encode()).map_err(Error::io(operation))?;
+    let frame = wire::read_frame(port).map_err(Error::io(operation))?;
+    if frame.kind != Kind::Accepted || !frame.payload.is_empty() {
+        return Err(Error::guest(format!(
+            "its init answers the job with {:?}",
+            frame.kind
+        )));
+    }
+    let mut chain = Chain::new(&job.nonce);
+    chain.add(frame.kind, &frame.payload);
+    Ok(chain)
+}
+
+/// Collects the answer to a job. What was collected is kept when the conversation breaks.
+pub(super) fn collect(
+    port: &mut Port<'_>,
+    job: &wire::Job,
+    chain: Chain,
+) -> (Boot, Option<Broken>) {
+    let mut answer = Answer {
+        chain,
+        boot: Boot::default(),
+        entries: Vec::new(),
+        hardlinks: Vec::new(),
+        xattrs: Vec::new(),
+        contents: Contents::default(),
+        walked: false,
+    };
+    let broken = answer.collect(port, job).err();
+    (answer.boot, broken)
+}
+
+struct Answer {
+    chain: Chain,
+    boot: Boot,
+    entries: Vec<u8>,
+    hardlinks: Vec<u8>,
+    xattrs: Vec<u8>,
+    contents: Contents,
+    walked: bool,
+}
+
+impl Answer {
+    fn collect(&mut self, port: &mut Port<'_>, job: &wire::Job) -> Result<(), Broken> {
+        loop {
+            let frame = wire::read_frame(port).map_err(|error| match error.kind() {
+                io::ErrorKind::TimedOut => Broken::TimedOut(self.doing(job)),
+                io::ErrorKind::InvalidData => Broken::Forged(error.to_string()),
+                _ => Broken::Ended,
+            })?;
+            if frame.kind == Kind::Sentinel {
+                return self.end(&frame.payload, job);
+            }
+            match frame.kind {
+                Kind::SmallContents | Kind::Piece => {
+                    self.chain.add_content(frame.kind, frame.payload.len());
+                }
+                _ => self.chain.add(frame.kind, &frame.payload),
+            }
+            self.take(frame, job)
+                .map_err(|error| Broken::Forged(error.to_string()))?;
+        }
+    }
+
+    fn take(&mut self, frame: Frame, job: &wire::Job) -> io::Result<()> {
+        let walking = job.walk && !self.walked && self.boot.failure.is_none();
+        match frame.kind {
+            Kind::SmallContents if walking => self.contents.add_small(&frame.payload)?,
+            Kind::Piece if walking => self.contents.add_piece(&frame.payload),
+            Kind::PieceEnd if walking => self.contents.end_piece(frame.payload == [1]),
+            Kind::Entries if walking => self.contents.resolve(&frame.payload, &mut self.entries)?,
+            Kind::Xattrs if walking => self.xattrs.extend(frame.payload),
+            Kind::Hardlinks if walking => self.hardlinks.extend(frame.payload),
+            Kind::ReadError if walking => {
+                let (errno, path) = wire::decode_error(&frame.payload)?;
+                if self.boot.read_errors.len() < READ_ERRORS_MAX {
+                    self.boot.read_errors.push(ReadError {
+                        path: path.to_vec(),
+                        errno,
+                    });
+                }
+            }
+            Kind::WalkDone if walking => self.finish_walk(&frame.payload)?,
+            Kind::MountFailed if !self.walked && self.boot.commands.is_empty() => {
+                let (_, why) = wire::decode_error(&frame.payload)?;
+                let why = String::from_utf8_lossy(why).into_owned();
+                self.boot.failure = Some(Failure::Mount(why));
+            }
+            Kind::Command if self.boot.commands.len() < job.commands.len() => {
+                self.boot
+                    .commands
+                    .push(CommandResult::decode(&frame.payload)?);
+            }
+            Kind::InitFailed => {
+                let why = String::from_utf8_lossy(&frame.payload).into_owned();
+                self.boot.failure = Some(Failure::Init(why));
+            }
+            kind => return Err(unexpected(format!("a frame {kind:?} out of turn"))),
+        }
+        if self.entries.len() + self.xattrs.len() + self.hardlinks.len() > LISTING_BYTES_MAX {
+            return Err(unexpected("a listing of over 1 GiB".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn finish_walk(&mut self, payload: &[u8]) -> io::Result<()> {
+        let lines = self.entries.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if payload != lines.to_le_bytes() {
+            return Err(unexpected(format!(
+                "a walk of {lines} lines that says another number"
+            )));
+        }
+        let mut mtree = b"#mtree v2.0\n".to_vec();
+        mtree.append(&mut self.entries);
+        mtree.append(&mut self.hardlinks);
+        mtree.append(&mut self.xattrs);
+        self.boot.mtree = Some(mtree);
+        self.walked = true;
+        Ok(())
+    }
+
+    /// The sentinel is right only over what was really received, and only after all was answered.
+    fn end(&self, sentinel: &[u8], job: &wire::Job) -> Result<(), Broken> {
+        if sentinel != self.chain.sentinel() {
+            return Err(Broken::Forged("a sentinel that does not match".to_owned()));
+        }
+        let complete = self.walked == job.walk && self.boot.commands.len() == job.commands.len();
+        if complete || self.boot.failure.is_some() {
+            Ok(())
+        } else {
+            Err(Broken::Forged(
+                "a sentinel before all was answered".to_owned(),
+            ))
+        }
+    }
+
+    /// What the guest was at when nothing more came.
+    fn doing(&self, job: &wire::Job) -> String {
+        if job.walk && !self.walked {
+            let lines = String::from_utf8_lossy(self.entries.trim_ascii_end());
+            let last = lines
+                .rsplit('\n')
+                .next()
+                .and_then(|line| line.split(' ').next());
+            return match last {
+                Some(path) if !path.is_empty() => format!("walking, somewhere after {path}"),
+                _ => "mounting or beginning to walk".to_owned(),
+            };
+        }
+        match job.commands.get(self.boot.commands.len()) {
+            Some(command) => format!("running `{}`", String::from_utf8_lossy(command)),
+            None => "ending".to_owned(),
+        }
+    }
+}
+
+/// For what our init does not send.
+fn unexpected(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The corpus folder: every case file, found by walking, in bytewise order of id.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::{Case, CaseError, parse};
+
+/// All cases of a corpus folder, sorted by id.
+#[derive(Debug)]
+pub struct Corpus {
+    /// The folder.
+    pub root: PathBuf,
+    /// The cases, sorted bytewise by id.
+    pub cases: Vec<Case>,
+}
+
+/// Why a corpus could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CorpusError {
+    /// A folder or file could not be read.
+    #[error("failed to read the corpus")]
+    Io(#[from] std::io::Error),
+    /// A case file is wrong.
+    #[error("failed to read the case `{}`: {error}", path.display())]
+    Case {
+        /// The case file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: CaseError,
+    },
+    /// A file name that cannot be an id.
+    #[error("failed to read the corpus: `{}` is no case: an id is made of a-z, 0-9 and `-`, and a case ends in .toml", .0.display())]
+    Name(PathBuf),
+}
+
+impl Corpus {
+    /// Reads every case below `root`, but for the assets.
+    ///
+    /// # Errors
+    ///
+    /// The first unreadable file, wrong case or stray name, in bytewise order.
+    pub fn read(root: &Path) -> Result<Corpus, CorpusError> {
+        let mut cases = Vec::new();
+        let walk = walkdir::WalkDir::new(root).min_depth(2).sort_by_file_name();
+        let assets = root.join("asset");
+        let files = walk
+            .into_iter()
+            .filter_entry(|entry| !entry.path().starts_with(&assets));
+        for file in files {
+            // The text alone: it names the path, which the cause behind it would only repeat.
+            let file = file.map_err(|error| std::io::Error::other(error.to_string()))?;
+            if file.file_type().is_file() {
+                cases.push(read_case(root, file.path())?);
+            }
+        }
+        cases.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+        Ok(Corpus {
+            root: root.to_owned(),
+            cases,
+        })
+    }
+
+    /// The case of this id; `--image python` names `image/python`.
+    pub fn find(&self, id: &str) -> Option<&Case> {
+        let in_image = format!("image/{id}");
+        self.cases
+            .iter()
+            .find(|case| case.id == id || case.id == in_image)
+    }
+}
+
+fn read_case(root: &Path, path: &Path) -> Result<Case, CorpusError> {
+    let id = path
+        .strip_prefix(root)
+        .ok()
+        .and_then(Path::to_str)
+        .and_then(|name| name.strip_suffix(".toml"))
+        .filter(|id| {
+            id.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-/".contains(&b))
+        })
+        .ok_or_else(|| CorpusError::Name(path.to_owned()))?;
+    let text = fs::read_to_string(path)?;
+    let asset = |name: &str| fs::read(root.join("asset").join(name)).ok();
+    parse(id, &text, &asset).map_err(|error| CorpusError::Case {
+        path: path.to_owned(),
+        error,
+    })
+}

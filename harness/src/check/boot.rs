@@ -1,0 +1,144 @@
+//! The image in a machine of its own: read in full by the guest kernel, then its shell is asked.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{Finding, FindingKind, Question};
+use crate::boot::{self, Failure, Job, Machine};
+use crate::case::escape::escape;
+use crate::read;
+use crate::runner::Format;
+use crate::tree::Tree;
+
+/// How long one image may take, emulation included.
+const TIME_LIMIT: Duration = Duration::from_secs(90);
+
+/// What the guest saw.
+pub(super) struct Seen {
+    pub(super) tree: Option<Tree>,
+    pub(super) findings: Vec<Finding>,
+    /// Whether the shell was asked and answered.
+    pub(super) answered: bool,
+}
+
+/// Boots `image`, reads it and, where the question says it has one, asks its shell.
+///
+/// # Errors
+///
+/// Trouble of the harness or of QEMU, never of the image.
+pub(super) fn boot(
+    machine: &Machine,
+    image: &Path,
+    format: Format,
+    question: &Question,
+    transcript: &Path,
+) -> anyhow::Result<Seen> {
+    let nonce = nonce()?;
+    let mut commands = Vec::new();
+    if question.has_shell() {
+        commands.push(format!("echo {nonce}").into_bytes());
+        commands.extend(
+            question
+                .run
+                .iter()
+                .map(|run| run.command.clone().into_bytes()),
+        );
+    }
+    let boot = machine.boot(&Job {
+        image,
+        filesystem: format.word(),
+        walk: true,
+        commands: &commands,
+        transcript,
+        time_limit: TIME_LIMIT,
+    })?;
+    let mut findings: Vec<Finding> = boot.failure.iter().map(failure).collect();
+    for error in &boot.read_errors {
+        let text = format!(
+            "the guest cannot read ./{}: errno {}",
+            escape(&error.path),
+            error.errno
+        );
+        findings.push(Finding::text(FindingKind::Corrupt, text));
+    }
+    // A tree that was not read in full has files without a hash: there is nothing to compare.
+    let tree = match &boot.mtree {
+        Some(report) if boot.read_errors.is_empty() => {
+            Some(read::guest(report).map_err(anyhow::Error::msg)?)
+        }
+        _ => None,
+    };
+    let mut wanted = vec![("the nonce".to_owned(), format!("{nonce}\n"))];
+    wanted.extend(
+        question
+            .run
+            .iter()
+            .map(|run| (format!("`{}`", run.command), run.output.clone())),
+    );
+    let mut answered = !boot.commands.is_empty();
+    for (result, (what, output)) in boot.commands.iter().zip(wanted) {
+        if let Some(finding) = answer(result, &what, &output) {
+            findings.push(finding);
+            answered = false;
+        }
+    }
+    Ok(Seen {
+        tree,
+        findings,
+        answered,
+    })
+}
+
+fn answer(result: &boot::CommandResult, what: &str, wanted: &str) -> Option<Finding> {
+    let said = || escape(&result.output[..result.output.len().min(200)]);
+    let text = match &result.outcome {
+        boot::Outcome::Exited(0) if result.output == wanted.as_bytes() => return None,
+        boot::Outcome::Exited(status) => {
+            format!(
+                "/bin/sh, asked for {what}: exit {status}, it said: {}",
+                said()
+            )
+        }
+        boot::Outcome::Signaled(signal) => {
+            format!(
+                "/bin/sh, asked for {what}: killed by signal {signal}, it said: {}",
+                said()
+            )
+        }
+        boot::Outcome::NotStarted(why) => format!("/bin/sh does not start: {why}"),
+        boot::Outcome::TimedOut => format!("/bin/sh, asked for {what}: no answer in time"),
+    };
+    Some(Finding::text(FindingKind::Silent, text))
+}
+
+fn failure(failure: &Failure) -> Finding {
+    let (kind, what, why) = match failure {
+        Failure::Mount(why) => (
+            FindingKind::Corrupt,
+            "the guest cannot mount the image",
+            why,
+        ),
+        Failure::Panic(why) => (FindingKind::Corrupt, "the guest's kernel panicked", why),
+        Failure::TimedOut(why) => (FindingKind::Timeout, "the boot did not end in time", why),
+        Failure::EndedEarly(why) => (FindingKind::Corrupt, "the machine stopped early", why),
+        Failure::Forged(why) => (
+            FindingKind::Escape,
+            "the image spoke on the guest's port",
+            why,
+        ),
+        Failure::Init(why) => (FindingKind::Corrupt, "the guest's init gave up", why),
+    };
+    Finding::text(kind, format!("{what}: {why}"))
+}
+
+/// A word no image can know beforehand.
+fn nonce() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .context("failed to read /dev/urandom")?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}

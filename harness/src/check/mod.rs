@@ -1,0 +1,15 @@
+//! From an artifact to findings.
+
+mod boot;
+mod contain;
+mod finding;
+mod fsck;
+mod outcome;
+mod question;
+mod tree;
+mod trial;
+
+pub use finding::{Finding, FindingKind, FindingPlace};
+pub use outcome::{Outcome, Reason};
+pub use question::{Question, Source, Wanted};
+pub use trial::{Equipment, Trial, TrialResult};

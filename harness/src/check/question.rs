@@ -1,0 +1,166 @@
+//! What is asked of a converter: an image, and what must come of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fs_err as fs;
+
+use crate::case::{Alternative, Case, Command, Expect, Layer};
+use crate::image;
+use crate::tree::{self, Tree, mtree};
+
+/// One question with its expected answer.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The case's id, or `layout` with `--layout`.
+    pub id: String,
+    /// One sentence.
+    pub title: String,
+    /// The deciding place, its level and its words: `layer.md#whiteouts, must: "…"`.
+    pub rule: String,
+    /// The level's word: must, should, de-facto, policy.
+    pub level: String,
+    /// Whether findings are named by kind only.
+    pub embargo: bool,
+    /// Whether the converter is given `CAP_SYS_ADMIN`.
+    pub privileged: bool,
+    /// The image.
+    pub source: Source,
+    /// What must come of it.
+    pub wanted: Wanted,
+    /// More commands for the booted image's shell.
+    pub run: Vec<Command>,
+}
+
+/// Where the image is.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In a case, to be written.
+    Case(Box<Case>),
+    /// In an image layout on disk, under this reference.
+    Layout(PathBuf, String),
+}
+
+/// What must come of an image.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// Exactly this tree.
+    Tree(Tree),
+    /// A rejection, while the twin is accepted.
+    Reject {
+        /// What is wrong with the image.
+        because: String,
+        /// The same without it.
+        twin: Box<Question>,
+    },
+    /// One of these trees, or a rejection where that is listed.
+    OneOf {
+        /// The outcomes by name.
+        trees: Vec<(String, Tree)>,
+        /// Whether a rejection is one of them.
+        reject: bool,
+    },
+    /// Nothing but the global invariants.
+    Record,
+}
+
+impl Question {
+    /// The question of a corpus case. `golden` is the folder of the expected trees; nothing is
+    /// computed here.
+    ///
+    /// # Errors
+    ///
+    /// A missing or malformed golden.
+    pub fn of_case(case: &Case, golden: &Path) -> anyhow::Result<Question> {
+        let read = |name: &str| read_golden(&golden.join(format!("{name}.mtree")));
+        let wanted = match &case.expect {
+            Expect::Tree if case.id.ends_with("+twin") => {
+                Wanted::Tree(read(&case.id.replace("+twin", ".twin"))?)
+            }
+            Expect::Tree => Wanted::Tree(read(&case.id)?),
+            Expect::Reject { because, twin } => Wanted::Reject {
+                because: because.clone(),
+                twin: Box::new(Question::of_case(twin, golden)?),
+            },
+            Expect::OneOf(outcomes) => {
+                let mut trees = Vec::new();
+                for outcome in outcomes {
+                    if let Alternative::Tree { name, .. } = outcome {
+                        trees.push((name.clone(), read(&format!("{}.{name}", case.id))?));
+                    }
+                }
+                Wanted::OneOf {
+                    trees,
+                    reject: outcomes.contains(&Alternative::Reject),
+                }
+            }
+            Expect::Record { .. } => Wanted::Record,
+        };
+        let level = case.level.word();
+        let rule = if case.quote.is_empty() {
+            format!("{}, {level}", case.spec)
+        } else {
+            format!("{}, {level}: \"{}\"", case.spec, case.quote)
+        };
+        Ok(Question {
+            id: case.id.clone(),
+            title: case.title.clone(),
+            rule,
+            level: level.to_owned(),
+            embargo: case.embargo,
+            privileged: case.privileged,
+            source: Source::Case(Box::new(case.clone())),
+            wanted,
+            run: case.run.clone(),
+        })
+    }
+
+    /// The question of an image layout on disk; the model's tree is the expectation.
+    ///
+    /// # Errors
+    ///
+    /// A layout that cannot be read, or that the model has no tree for.
+    pub fn of_layout(
+        layout: &Path,
+        reference: &str,
+        run: Vec<Command>,
+    ) -> anyhow::Result<Question> {
+        let layers: Vec<Layer> = image::read_layout(layout, Some(reference))?;
+        let tree = tree::apply_layers(&layers, false)
+            .with_context(|| format!("the model has no tree for `{}`", layout.display()))?;
+        Ok(Question {
+            id: "layout".to_owned(),
+            title: format!("the image `{reference}` of {}", layout.display()),
+            rule: "layer.md#applying-changesets, must".to_owned(),
+            level: "must".to_owned(),
+            embargo: false,
+            privileged: false,
+            source: Source::Layout(fs::canonicalize(layout)?, reference.to_owned()),
+            wanted: Wanted::Tree(tree),
+            run,
+        })
+    }
+
+    /// Whether every accepted answer has a shell to run.
+    pub fn has_shell(&self) -> bool {
+        match &self.wanted {
+            Wanted::Tree(tree) => tree.has_shell(),
+            Wanted::OneOf { trees, .. } => trees.iter().all(|(_, tree)| tree.has_shell()),
+            Wanted::Reject { .. } | Wanted::Record => false,
+        }
+    }
+
+    /// How many layers the image has, where that is known.
+    pub fn layers(&self) -> Option<usize> {
+        match &self.source {
+            Source::Case(case) => Some(case.layers.len()),
+            Source::Layout(..) => None,
+        }
+    }
+}
+
+fn read_golden(path: &Path) -> anyhow::Result<Tree> {
+    let text = fs::read_to_string(path)
+        .context("a case has no golden; write it with `harness bless ID`")?;
+    mtree::parse(&text).with_context(|| format!("failed to read the golden `{}`", path.display()))
+}

@@ -1,0 +1,173 @@
+//! The subcommands, one file each.
+
+mod bench;
+mod bless;
+mod convert;
+mod equip;
+mod export;
+mod list;
+mod run;
+mod show;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::case::{Case, Corpus};
+
+/// Nothing red.
+pub const EXIT_GREEN: u8 = 0;
+/// Some verdict is red.
+pub const EXIT_RED: u8 = 1;
+/// A usage error, or the harness itself failed.
+pub const EXIT_ERROR: u8 = 2;
+
+/// Tests tools that turn OCI container images into root filesystems.
+#[derive(Parser)]
+#[command(name = "harness", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The project's folder, which holds corpus/, golden/ and runners/ [default: the checkout that this
+    /// program was built in].
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(Box<run::Run>),
+    List(list::List),
+    Show(show::Show),
+    Export(export::Export),
+    Bless(bless::Bless),
+    Convert(convert::Convert),
+    Bench(bench::Bench),
+}
+
+/// Runs the command line and gives the exit code: 0 nothing red, 1 some verdict red, 2 usage or
+/// harness error.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let home = Home {
+        root: arguments.home.unwrap_or_else(default_home),
+    };
+    let result = match arguments.command {
+        Command::Run(run) => run.run(&home),
+        Command::List(list) => list.run(&home),
+        Command::Show(show) => show.run(&home),
+        Command::Export(export) => export.run(&home),
+        Command::Bless(bless) => bless.run(&home),
+        Command::Convert(convert) => convert.run(),
+        Command::Bench(bench) => bench.run(&home),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::from(EXIT_ERROR)
+        }
+    }
+}
+
+pub use bless::check_goldens;
+pub use equip::equipment_for_tests;
+
+/// The folder with corpus/, golden/ and runners/.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The folder.
+    pub root: PathBuf,
+}
+
+impl Home {
+    /// The folder of this checkout.
+    pub fn of_checkout() -> Home {
+        Home {
+            root: default_home(),
+        }
+    }
+
+    /// Every case of the corpus.
+    ///
+    /// # Errors
+    ///
+    /// As [`Corpus::read`].
+    pub fn corpus(&self) -> anyhow::Result<Corpus> {
+        let corpus = Corpus::read(&self.root.join("corpus"))?;
+        anyhow::ensure!(
+            !corpus.cases.is_empty(),
+            "no cases in `{}`: give the project's folder with --home",
+            self.root.join("corpus").display()
+        );
+        Ok(corpus)
+    }
+
+    /// Where a golden stands.
+    pub fn golden(&self, name: &str) -> PathBuf {
+        self.root.join("golden").join(format!("{name}.mtree"))
+    }
+
+    /// Where work in progress, caches and kept failures go.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join("target").join("harness")
+    }
+
+    /// Where the manifest digests are pinned.
+    pub fn pins(&self) -> PathBuf {
+        self.root.join("golden").join("digests")
+    }
+}
+
+/// The case of an id, or an error that says what is near.
+fn find<'a>(corpus: &'a Corpus, id: &str) -> anyhow::Result<&'a Case> {
+    corpus
+        .find(id)
+        .with_context(|| match near(corpus, id).as_slice() {
+            [] => format!("no case `{id}`; `harness list` prints them all"),
+            near => format!("no case `{id}`; near it: {}", near.join(", ")),
+        })
+}
+
+/// The ids that somebody who typed `id` may have meant: those that contain its last part, then those
+/// that are spelled nearly so, with or without the folder.
+fn near<'a>(corpus: &'a Corpus, id: &str) -> Vec<&'a str> {
+    const MOST: usize = 5;
+    const LIKENESS: f32 = 0.7;
+    let last = |id: &'a str| id.rsplit('/').next().unwrap_or(id);
+    let ids: Vec<&str> = corpus.cases.iter().map(|case| case.id.as_str()).collect();
+    let part = id.rsplit('/').next().unwrap_or(id);
+    let mut near: Vec<&str> = ids.iter().copied().filter(|id| id.contains(part)).collect();
+    near.extend(similar::get_close_matches(id, &ids, MOST, LIKENESS));
+    let names: Vec<&str> = ids.iter().copied().map(last).collect();
+    for name in similar::get_close_matches(part, &names, MOST, LIKENESS) {
+        near.extend(ids.iter().copied().filter(|id| last(id) == name));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    near.retain(|id| seen.insert(*id));
+    near.truncate(MOST);
+    near
+}
+
+fn default_home() -> PathBuf {
+    // Compiled in, so that the command works from any folder of the machine it was built on.
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+/// Writes to standard output; a reader that went away ends the command quietly.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("failed to write to standard output"),
+    }
+}
+
+/// Says on standard error why a command failed; where that is closed, the exit code still does.
+fn complain(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "harness: {what}");
+}

@@ -1,0 +1,232 @@
+//! `harness run`: the conformance run.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use fs_err as fs;
+
+use super::equip::{Equip, Require};
+use super::{EXIT_GREEN, EXIT_RED, Home, find};
+use crate::case::Command;
+use crate::check::Question;
+use crate::image;
+use crate::report::{Json, Record, Report as _, Text};
+use crate::runner::{Capability, Chain, Expectations, Format, Input, Need, Runner, Runners};
+use crate::suite::{Suite, check_expectations};
+
+/// Runs cases through converters: converts, reads back, compares, checks, boots.
+#[derive(Args)]
+pub(super) struct Run {
+    /// A converter, or several joined by `+`; may be given more than once [default: native].
+    #[arg(long, value_name = "NAME")]
+    converter: Vec<String>,
+    /// A case by its id, `image/` may be left out; may be given more than once.
+    #[arg(long, value_name = "ID")]
+    image: Vec<String>,
+    /// Exactly this case; may be given more than once.
+    #[arg(long, value_name = "ID")]
+    only: Vec<String>,
+    /// An OCI image layout instead of the corpus; the model's tree is the expectation.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "only", "filter"])]
+    layout: Option<PathBuf>,
+    /// The reference of the image in the layout.
+    #[arg(long, value_name = "NAME", default_value = image::TAG)]
+    reference: String,
+    /// Ask the booted image's shell for more: a command and its exact output.
+    #[arg(long, num_args = 2, value_names = ["COMMAND", "OUTPUT"], requires = "layout")]
+    sh: Vec<String>,
+    /// Only outputs of this format; may be given more than once. Otherwise a converter that makes a
+    /// directory is also packed with every packer.
+    #[arg(long, value_name = "FORMAT")]
+    format: Vec<Format>,
+    /// A converter that has no folder: a command with {layout}, {tag} and {out}.
+    #[arg(
+        long,
+        value_name = "COMMAND",
+        requires = "output",
+        conflicts_with = "converter"
+    )]
+    command: Option<String>,
+    /// What that command makes.
+    #[arg(long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Every converter whose folder is there, each by itself and with every packer.
+    #[arg(long, conflicts_with_all = ["converter", "command"])]
+    all: bool,
+    /// How many trials run at a time [default: as many as there are cores].
+    #[arg(long, value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
+    jobs: usize,
+    /// Where to write the record of the run.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// List every trial, passed ones too.
+    #[arg(long, short)]
+    verbose: bool,
+    #[command(flatten)]
+    equip: Equip,
+    #[command(flatten)]
+    require: Require,
+    /// Only trials whose name, `converter/case`, contains this text.
+    filter: Option<String>,
+}
+
+impl Run {
+    pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
+        let runners = self.runners(home)?;
+        let mut chains = self.chains(&runners)?;
+        let mut questions = self.questions(home, &runners)?;
+        if let Some(filter) = &self.filter {
+            let hit = |chain: &Chain, question: &Question| {
+                format!("{}/{}", chain.name, question.id).contains(filter.as_str())
+            };
+            chains.retain(|chain| questions.iter().any(|question| hit(chain, question)));
+            questions.retain(|question| chains.iter().any(|chain| hit(chain, question)));
+        }
+        anyhow::ensure!(
+            !chains.is_empty() && !questions.is_empty(),
+            "nothing matches; `harness list` prints all cases, runners/ has all converters"
+        );
+        let equipment = self
+            .equip
+            .equipment(home, chains.iter().any(|c| c.format().is_filesystem()))?;
+        let suite = Suite::new(chains, questions, equipment, self.require.reasons());
+        let record = self.run_suite(&suite);
+        let json = match &self.json {
+            Some(path) => path.clone(),
+            None => home.scratch().join("run.json"),
+        };
+        if let Some(folder) = json
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&json, Json.render(&record))?;
+        super::print(
+            &Text {
+                verbose: self.verbose,
+            }
+            .render(&record),
+        )?;
+        let red = record.trials.iter().any(|trial| trial.is_red());
+        Ok(if red { EXIT_RED } else { EXIT_GREEN })
+    }
+
+    fn run_suite(&self, suite: &Suite) -> Record {
+        let hidden = !std::io::stderr().is_terminal();
+        let bar = match hidden {
+            true => indicatif::ProgressBar::hidden(),
+            false => indicatif::ProgressBar::new(suite.trials().len() as u64),
+        };
+        bar.set_style(
+            indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} {msg}")
+                .expect("a constant template"),
+        );
+        let record = suite.run(self.jobs, &|trial| {
+            bar.set_message(trial.name());
+            bar.inc(1);
+        });
+        bar.finish_and_clear();
+        record
+    }
+
+    fn runners(&self, home: &Home) -> anyhow::Result<Runners> {
+        let mut runners = Runners::read(&home.root.join("runners"))?;
+        if let (Some(command), Some(output)) = (&self.command, self.output) {
+            runners.add(Runner {
+                name: "command".to_owned(),
+                summary: command.clone(),
+                input: Input::Layout,
+                output,
+                command: vec![
+                    "sh".to_owned(),
+                    "-c".to_owned(),
+                    self.shell_command(command)?,
+                ],
+                version: Vec::new(),
+                needs: Vec::<Need>::new(),
+                package: None,
+                lacks: Vec::<Capability>::new(),
+                expectations: Expectations::default(),
+            });
+        }
+        Ok(runners)
+    }
+
+    /// The user's command as the shell of the container gets it, in the folder it was typed in.
+    fn shell_command(&self, command: &str) -> anyhow::Result<String> {
+        anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
+        let here = std::env::current_dir().context("failed to find the current folder")?;
+        Ok(format!(
+            "cd '{}' && {command}",
+            here.display().to_string().replace('\'', r"'\''")
+        ))
+    }
+
+    fn chains(&self, runners: &Runners) -> anyhow::Result<Vec<Chain>> {
+        let names: Vec<String> = match (&self.command, self.all) {
+            (Some(_), _) => vec!["command".to_owned()],
+            (None, true) => runners
+                .iter()
+                .filter(|runner| runner.input == Input::Layout)
+                .map(|runner| runner.name.clone())
+                .collect(),
+            (None, false) if self.converter.is_empty() => vec!["native".to_owned()],
+            (None, false) => self.converter.clone(),
+        };
+        let mut chains = Vec::new();
+        for name in &names {
+            let chain = runners.chain(name)?;
+            let packed = runners.packed(&chain);
+            chains.push(chain);
+            chains.extend(packed);
+        }
+        if !self.format.is_empty() {
+            chains.retain(|chain| self.format.contains(&chain.format()));
+            let formats: Vec<&str> = self.format.iter().map(|format| format.word()).collect();
+            anyhow::ensure!(
+                !chains.is_empty(),
+                "{} makes no {}",
+                names.join(", "),
+                formats.join(", ")
+            );
+        }
+        Ok(chains)
+    }
+
+    fn questions(&self, home: &Home, runners: &Runners) -> anyhow::Result<Vec<Question>> {
+        if let Some(layout) = &self.layout {
+            let (pairs, _) = self.sh.as_chunks::<2>();
+            let run = pairs.iter().map(|[command, output]| Command {
+                command: command.clone(),
+                output: format!("{}\n", output.trim_end_matches('\n')),
+            });
+            let question = Question::of_layout(layout, &self.reference, run.collect())?;
+            return Ok(vec![question]);
+        }
+        let corpus = home.corpus()?;
+        check_expectations(runners, |id| corpus.find(id).is_some()).map_err(anyhow::Error::msg)?;
+        let named: Vec<_> = self
+            .image
+            .iter()
+            .chain(&self.only)
+            .map(|id| find(&corpus, id))
+            .collect::<anyhow::Result<_>>()?;
+        let cases = if named.is_empty() {
+            corpus.cases.iter().collect()
+        } else {
+            named
+        };
+        let golden = home.root.join("golden");
+        cases
+            .into_iter()
+            .map(|case| Question::of_case(case, &golden))
+            .collect()
+    }
+}
+
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

@@ -1,0 +1,105 @@
+//! `run.json`: what a run did and found; every report is made from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The harness's version.
+    pub harness: String,
+    /// The converters with the versions they stated.
+    pub chains: Vec<ChainRecord>,
+    /// The machine images were booted in, or why there was none.
+    pub machine: String,
+    /// How converters were held.
+    pub containment: String,
+    /// Every planned trial, in the order of its name.
+    pub trials: Vec<TrialRecord>,
+}
+
+/// A chain of converters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainRecord {
+    /// The names joined by `+`.
+    pub name: String,
+    /// The stages.
+    pub stages: Vec<StageRecord>,
+}
+
+/// One stage of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// The runner's name.
+    pub name: String,
+    /// The first line it printed when asked for its version; empty if it could not be asked.
+    pub version: String,
+}
+
+/// One trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrialRecord {
+    /// The chain.
+    pub chain: String,
+    /// The case's id.
+    pub case: String,
+    /// One sentence.
+    pub title: String,
+    /// The deciding place, its level and its words.
+    pub rule: String,
+    /// The level: must, should, de-facto, policy.
+    pub level: String,
+    /// The output's format.
+    pub format: String,
+    /// pass, fail, known, fixed, skip or error.
+    pub verdict: String,
+    /// What is wrong, the worst first.
+    pub findings: Vec<FindingRecord>,
+    /// The known failure that covers it.
+    pub known: Option<KnownRecord>,
+    /// What was checked and found right.
+    pub seen: Vec<String>,
+    /// What was not checked: reason and cause.
+    pub unchecked: BTreeMap<String, String>,
+    /// What kind of answer it was; equal answers are equal text.
+    pub answer: String,
+    /// The harness's own failure, if it failed.
+    pub error: Option<String>,
+    /// Where what the trial made is kept, relative to the project's folder.
+    pub kept: Option<String>,
+    /// Whether findings are shown by kind only.
+    pub embargo: bool,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// Its kind.
+    pub kind: String,
+    /// One line: what, where, and for an attribute the two values.
+    pub line: String,
+}
+
+/// A known failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRecord {
+    /// The runner whose expectations have it.
+    pub runner: String,
+    /// The reason.
+    pub reason: String,
+    /// Where it is written down.
+    pub link: String,
+}
+
+impl TrialRecord {
+    /// `chain/case`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.chain, self.case)
+    }
+
+    /// Whether it makes the run red.
+    pub fn is_red(&self) -> bool {
+        matches!(self.verdict.as_str(), "fail" | "fixed" | "error")
+    }
+}

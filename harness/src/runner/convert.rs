@@ -1,0 +1,219 @@
+//! One conversion: the stages of a chain, one after the other, each contained.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::contain::{self, Ending, Escape, Leftover, Limits, Powers, Surroundings};
+use super::{Chain, Format, Need, Runner};
+
+/// What is the same for all conversions of a run.
+#[derive(Debug, Clone)]
+pub struct Setting<'a> {
+    /// The program to re-execute as a container's first process, and what `{harness}` stands for.
+    pub helper: &'a Path,
+    /// What a converter may use up.
+    pub limits: Limits,
+    /// What must not show in the artifact.
+    pub surroundings: Surroundings,
+    /// Whether every stage may set `trusted.*` attributes, which takes `CAP_SYS_ADMIN`.
+    pub privileged: bool,
+}
+
+/// How a conversion ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conversion {
+    /// Exit 0, and there is an artifact.
+    Produced(PathBuf, Format),
+    /// Exit 0 without an artifact.
+    Nothing,
+    /// A non-zero exit: its status, and the last line of standard error.
+    Rejected(i32, String),
+    /// Death by this signal.
+    Crashed(i32),
+    /// Killed at the time limit.
+    TimedOut,
+    /// Killed for using too much of this.
+    OverLimit(&'static str),
+}
+
+/// A conversion and what was seen on the way.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    /// How it ended.
+    pub conversion: Conversion,
+    /// The stage that ended it.
+    pub stage: String,
+    /// What was changed outside the output.
+    pub escapes: Vec<Escape>,
+    /// What was left behind.
+    pub leftovers: Vec<Leftover>,
+    /// What a failed stage left at the place of its output.
+    pub partial_output: Option<PathBuf>,
+    /// The protections this host could not give.
+    pub protections_missing: Vec<&'static str>,
+    /// Both streams of every stage, as a file's text.
+    pub log: String,
+}
+
+/// Runs a chain on an image layout. `work` is an empty directory for the stages' outputs.
+///
+/// # Errors
+///
+/// Trouble of the harness or the host, never of the converter.
+pub fn convert(
+    chain: &Chain,
+    layout: &Path,
+    tag: &str,
+    work: &Path,
+    setting: &Setting<'_>,
+) -> anyhow::Result<Converted> {
+    let mut converted = Converted {
+        conversion: Conversion::Nothing,
+        stage: String::new(),
+        escapes: Vec::new(),
+        leftovers: Vec::new(),
+        partial_output: None,
+        protections_missing: Vec::new(),
+        log: String::new(),
+    };
+    let mut input = layout.to_owned();
+    for (index, stage) in chain.stages.iter().enumerate() {
+        let cell = work.join(format!("{index}-{}", stage.name));
+        fs::create_dir(&cell)?;
+        let out = cell.join(format!("rootfs{}", ending(stage.output)));
+        run_stage(stage, &input, tag, &out, setting, &mut converted)?;
+        match &converted.conversion {
+            Conversion::Produced(artifact, _) => input.clone_from(artifact),
+            _ => {
+                converted.partial_output = fs::symlink_metadata(&out).is_ok().then_some(out);
+                break;
+            }
+        }
+    }
+    Ok(converted)
+}
+
+fn run_stage(
+    stage: &Runner,
+    input: &Path,
+    tag: &str,
+    out: &Path,
+    setting: &Setting<'_>,
+    converted: &mut Converted,
+) -> anyhow::Result<()> {
+    let argv = argv(stage, input, tag);
+    let inputs = [input.to_owned()];
+    let ran = contain::run(&contain::Command {
+        argv: &argv,
+        layout: Some(input),
+        inputs: &inputs,
+        out,
+        limits: setting.limits,
+        surroundings: setting.surroundings.clone(),
+        lower: None,
+        powers: match setting.privileged {
+            _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
+            true => Powers::Trusted,
+            false => Powers::Unpack,
+        },
+        helper: setting.helper,
+    })?;
+    converted.stage.clone_from(&stage.name);
+    converted.escapes.extend(ran.escapes);
+    converted.leftovers.extend(ran.leftovers);
+    for missing in ran.protections_missing {
+        if !converted.protections_missing.contains(&missing) {
+            converted.protections_missing.push(missing);
+        }
+    }
+    let (stdout, stderr) = (ran.stdout.text(), ran.stderr.text());
+    let command: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+    converted.log.push_str(&format!(
+        "$ {}\n{stdout}{stderr}[{:?}]\n",
+        command.join(" "),
+        ran.ending
+    ));
+    converted.conversion = match ran.ending {
+        Ending::Exited(0) if fs::symlink_metadata(out).is_ok() => {
+            Conversion::Produced(out.to_owned(), stage.output)
+        }
+        Ending::Exited(0) => Conversion::Nothing,
+        Ending::Exited(status) => Conversion::Rejected(status, last_line(&stderr)),
+        Ending::Signaled(signal) => Conversion::Crashed(signal),
+        Ending::TimedOut => Conversion::TimedOut,
+        Ending::OverLimit(what) => Conversion::OverLimit(what),
+    };
+    Ok(())
+}
+
+/// The command with what only the harness knows filled in; the containment fills in the paths.
+fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
+    let sized = stage
+        .command
+        .iter()
+        .any(|w| w.contains("{mebibytes}") || w.contains("{inodes}"));
+    let room = if sized {
+        room_for(input)
+    } else {
+        Room::default()
+    };
+    stage
+        .command
+        .iter()
+        .map(|word| {
+            word.replace("{tag}", tag)
+                .replace("{in}", "{in0}")
+                .replace("{mebibytes}", &room.mebibytes.to_string())
+                .replace("{inodes}", &room.inodes.to_string())
+                .into()
+        })
+        .collect()
+}
+
+/// How large a filesystem must be to hold a directory.
+#[derive(Default)]
+struct Room {
+    mebibytes: u64,
+    inodes: u64,
+}
+
+/// Sized by files *and* inodes: many small files need more of the second than of the first.
+fn room_for(input: &Path) -> Room {
+    use std::os::unix::fs::MetadataExt as _;
+    let (mut blocks, mut inodes) = (0, 0);
+    for entry in walkdir::WalkDir::new(input) {
+        // What cannot be read here the packer will stumble over itself; it still takes room.
+        let size = entry
+            .ok()
+            .and_then(|entry| entry.metadata().ok())
+            .map_or(0, |m| m.size());
+        inodes += 1;
+        blocks += size.div_ceil(4096) + 1;
+    }
+    Room {
+        mebibytes: blocks * 4096 * 5 / 4 / (1 << 20) + 16 + inodes / 2048,
+        inodes: inodes + 256,
+    }
+}
+
+fn ending(format: Format) -> &'static str {
+    match format {
+        Format::Dir => "",
+        Format::Tar => ".tar",
+        Format::Ext4 => ".ext4",
+        Format::Erofs => ".erofs",
+        Format::Squashfs => ".squashfs",
+    }
+}
+
+/// The line of an error output that says most: the last that is not blank.
+fn last_line(text: &str) -> String {
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default();
+    line.trim().chars().take(300).collect()
+}

@@ -1,0 +1,75 @@
+//! The converter under test: what it is, how converters compose, and how one is run.
+
+pub mod contain;
+mod convert;
+mod descriptor;
+mod expectations;
+
+use std::fmt;
+
+pub use convert::{Conversion, Converted, Setting, convert};
+pub use descriptor::{Capability, Chain, Input, Need, Runner, RunnerError, Runners};
+pub use expectations::{Expectations, Known};
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// A directory.
+    Dir,
+    /// A flattened tar archive.
+    Tar,
+    /// An ext4 filesystem image.
+    Ext4,
+    /// An EROFS filesystem image.
+    Erofs,
+    /// A SquashFS filesystem image.
+    Squashfs,
+}
+
+impl Format {
+    /// Every format, in the order reports have them.
+    pub const ALL: [Format; 5] = [
+        Format::Dir,
+        Format::Tar,
+        Format::Ext4,
+        Format::Erofs,
+        Format::Squashfs,
+    ];
+
+    /// The word of descriptors and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Format::Dir => "dir",
+            Format::Tar => "tar",
+            Format::Ext4 => "ext4",
+            Format::Erofs => "erofs",
+            Format::Squashfs => "squashfs",
+        }
+    }
+
+    /// Whether it is a filesystem image: has an fsck, is read by the guest and boots.
+    pub fn is_filesystem(self) -> bool {
+        matches!(self, Format::Ext4 | Format::Erofs | Format::Squashfs)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Format, String> {
+        Format::ALL
+            .into_iter()
+            .find(|format| format.word() == word)
+            .ok_or_else(|| {
+                let words = Format::ALL.map(Format::word).join(", ");
+                format!("`{word}` is no format; there are {words}")
+            })
+    }
+}

@@ -1,0 +1,278 @@
+//! The trials of a run: planned from converters and questions, run in parallel, recorded.
+//!
+//! `harness run` and `tests/conformance.rs` both go through here, so they ask the same.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::check::{
+    Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
+};
+use crate::report::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
+use crate::runner::{Chain, Input, Known, Runner, Runners, contain};
+use crate::verdict::{KnownFailure, Verdict, judge};
+
+/// Everything a run needs.
+pub struct Suite {
+    /// The converters.
+    pub chains: Vec<Chain>,
+    /// The questions.
+    pub questions: Vec<Question>,
+    /// The equipment.
+    pub equipment: Equipment,
+    /// The skips that are forbidden.
+    pub forbidden: Vec<Reason>,
+    versions: BTreeMap<String, String>,
+}
+
+impl Suite {
+    /// Plans every question for every chain, and asks the converters for their versions.
+    pub fn new(
+        chains: Vec<Chain>,
+        questions: Vec<Question>,
+        equipment: Equipment,
+        forbidden: Vec<Reason>,
+    ) -> Suite {
+        let mut versions = BTreeMap::new();
+        for stage in chains.iter().flat_map(|chain| &chain.stages) {
+            versions
+                .entry(stage.name.clone())
+                .or_insert_with(|| version(stage, &equipment.helper));
+        }
+        Suite {
+            chains,
+            questions,
+            equipment,
+            forbidden,
+            versions,
+        }
+    }
+
+    /// Every trial, in the order of chains, then of questions.
+    pub fn trials(&self) -> Vec<Trial<'_>> {
+        let trials = self.chains.iter().flat_map(|chain| {
+            self.questions
+                .iter()
+                .map(move |question| Trial { chain, question })
+        });
+        trials.collect()
+    }
+
+    /// Runs every trial on `jobs` threads; `done` is told after each.
+    pub fn run(&self, jobs: usize, done: &(dyn Fn(&TrialRecord) + Sync)) -> Record {
+        let trials = self.trials();
+        let next = AtomicUsize::new(0);
+        let results: Mutex<BTreeMap<usize, TrialRecord>> = Mutex::new(BTreeMap::new());
+        std::thread::scope(|scope| {
+            for _ in 0..jobs.max(1) {
+                scope.spawn(|| {
+                    while let Some((index, trial)) = {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        trials.get(index).map(|trial| (index, trial))
+                    } {
+                        let record = self.run_one(trial);
+                        done(&record);
+                        results
+                            .lock()
+                            .expect("no panic holds it")
+                            .insert(index, record);
+                    }
+                });
+            }
+        });
+        let trials = results
+            .into_inner()
+            .expect("no panic held it")
+            .into_values()
+            .collect();
+        self.record(trials)
+    }
+
+    /// Runs one trial and judges it.
+    pub fn run_one(&self, trial: &Trial<'_>) -> TrialRecord {
+        let mut record = TrialRecord {
+            chain: trial.chain.name.clone(),
+            case: trial.question.id.clone(),
+            title: trial.question.title.clone(),
+            rule: trial.question.rule.clone(),
+            level: trial.question.level.clone(),
+            format: trial.chain.format().word().to_owned(),
+            verdict: Verdict::Error.word().to_owned(),
+            findings: Vec::new(),
+            known: None,
+            seen: Vec::new(),
+            unchecked: BTreeMap::new(),
+            answer: String::new(),
+            error: None,
+            kept: None,
+            embargo: trial.question.embargo,
+        };
+        match trial.run(&self.equipment) {
+            Ok(result) => self.judge(trial, result, &mut record),
+            Err(error) => record.error = Some(format!("{error:#}")),
+        }
+        record
+    }
+
+    fn judge(&self, trial: &Trial<'_>, result: TrialResult, record: &mut TrialRecord) {
+        let known = self.known(trial);
+        let failure = known.map(|(runner, known)| KnownFailure {
+            kinds: known
+                .kinds
+                .iter()
+                .filter_map(|kind| FindingKind::named(kind))
+                .collect(),
+            decides: decides(trial.chain, runner),
+        });
+        let mut verdict = judge(&result.outcome, failure.as_ref(), &self.forbidden);
+        let forbidden = result
+            .unchecked
+            .keys()
+            .find(|reason| self.forbidden.contains(*reason));
+        if let Some(reason) = forbidden {
+            verdict = Verdict::Error;
+            let (reason, cause) = (reason.word(), &result.unchecked[reason]);
+            record.error = Some(format!("--require {reason}, but: {cause}"));
+        }
+        if let Outcome::Fail(findings) = &result.outcome {
+            record.findings = findings.iter().map(finding_record).collect();
+        }
+        if matches!(verdict, Verdict::Known | Verdict::Fixed | Verdict::Fail) {
+            record.known = known.map(|(runner, known)| KnownRecord {
+                runner: runner.name.clone(),
+                reason: known.reason.clone(),
+                link: known.link.clone(),
+            });
+        }
+        verdict.word().clone_into(&mut record.verdict);
+        record.seen = result.seen;
+        record.unchecked = result
+            .unchecked
+            .into_iter()
+            .map(|(reason, cause)| (reason.word().to_owned(), cause))
+            .collect();
+        record.answer = result.answer;
+        record.kept = result.kept.map(|kept| short(&kept));
+    }
+
+    /// The known failure that covers a trial: the first stage's that has one.
+    fn known<'a>(&self, trial: &'a Trial<'_>) -> Option<(&'a Runner, &'a Known)> {
+        trial.chain.stages.iter().find_map(|stage| {
+            let version = self.versions.get(&stage.name).map_or("", String::as_str);
+            let known =
+                stage
+                    .expectations
+                    .find(&trial.question.id, version, trial.chain.format())?;
+            Some((stage, known))
+        })
+    }
+
+    fn record(&self, trials: Vec<TrialRecord>) -> Record {
+        let stage = |stage: &Runner| StageRecord {
+            name: stage.name.clone(),
+            version: self.versions.get(&stage.name).cloned().unwrap_or_default(),
+        };
+        let protections = contain::probe(&self.equipment.helper);
+        Record {
+            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            chains: self
+                .chains
+                .iter()
+                .map(|chain| ChainRecord {
+                    name: chain.name.clone(),
+                    stages: chain.stages.iter().map(stage).collect(),
+                })
+                .collect(),
+            machine: match &self.equipment.machine {
+                Ok(machine) => machine.describe(),
+                Err(why) => format!("no machine to boot in: {why}"),
+            },
+            containment: match protections.missing.as_slice() {
+                [] => "full".to_owned(),
+                missing => format!("without {}", missing.join(", ")),
+            },
+            trials,
+        }
+    }
+}
+
+/// Entries of expectations that match no case, or name no kind of finding.
+///
+/// # Errors
+///
+/// The first of them, with the runner's name.
+pub fn check_expectations<'a>(
+    runners: &Runners,
+    is_case: impl Fn(&str) -> bool + 'a,
+) -> Result<(), String> {
+    for runner in runners.iter() {
+        let file = format!("runners/{}/expectations.toml", runner.name);
+        for known in &runner.expectations.known {
+            if let Some(id) = known.cases.iter().find(|id| !is_case(id)) {
+                return Err(format!(
+                    "{file}: no case `{id}`; an entry must match something"
+                ));
+            }
+            if let Some(kind) = known
+                .kinds
+                .iter()
+                .find(|kind| FindingKind::named(kind).is_none())
+            {
+                let words = FindingKind::ALL.map(FindingKind::word).join(", ");
+                return Err(format!(
+                    "{file}: `{kind}` is no kind of finding; there are {words}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a pass in this chain shows that a runner's known failure is gone: another stage may mask it.
+fn decides(chain: &Chain, runner: &Runner) -> bool {
+    match runner.input {
+        Input::Layout => chain.stages.len() == 1,
+        Input::Dir | Input::Tar => chain.stages[0].name.starts_with("native"),
+    }
+}
+
+fn finding_record(finding: &Finding) -> FindingRecord {
+    FindingRecord {
+        kind: finding.kind.word().to_owned(),
+        line: finding.safe_line(),
+    }
+}
+
+/// A path as a person at the project's folder would type it.
+fn short(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here)
+        .unwrap_or(path)
+        .display()
+        .to_string()
+}
+
+/// The first line a runner prints when asked for its version; empty if it cannot be asked.
+fn version(runner: &Runner, helper: &Path) -> String {
+    let Some((program, arguments)) = runner.version.split_first() else {
+        return String::new();
+    };
+    let program = program.replace("{harness}", &helper.display().to_string());
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        return String::new();
+    };
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
