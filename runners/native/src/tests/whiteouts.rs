@@ -131,10 +131,19 @@ fn whiteouts_must_be_regular_files() {
 #[test]
 fn names_below_the_prefix_are_refused() {
     reject(&["d etc/", "f .wh.etc/some=x"], "begins with `.wh.`");
-    reject(&["d .wh..wh.plnk/, f .wh..wh.plnk/1.2"], "AUFS");
+    reject(
+        &["d .wh..wh.plnk/, f .wh..wh.plnk/1.2"],
+        "not a regular file",
+    );
     reject(&["f .wh..wh.plnk/1.2=x"], "AUFS");
+}
+
+#[test]
+fn files_of_aufs_are_whiteouts_of_names_that_cannot_be() {
     for name in [".wh..wh.aufs", ".wh..wh.orph", ".wh..wh.plnk"] {
-        reject_tar(&end(Member::new(b'0', name, b"").bytes()), "AUFS");
+        let marker = Member::new(b'0', name, b"").bytes();
+        let file = Member::new(b'5', "a/", b"").bytes();
+        check_tar(&end([marker, file].concat()), "d a");
     }
 }
 
