@@ -1,7 +1,7 @@
 //! layer.md#whiteouts and #opaque-whiteout.
 
 use super::archive::{Member, end};
-use super::{check, check_tar, reject, reject_tar};
+use super::{check, check_tar, reject};
 
 #[test]
 fn explicit_whiteouts_hide_lower_names() {
