@@ -23,7 +23,7 @@ const REQUIREMENTS: [Requirement; 5] = [
     Requirement { name: NAMES[0], root: true, kernel: false, programs: &[] },
     Requirement { name: NAMES[1], root: false, kernel: true, programs: &["qemu-system-x86_64", "qemu-img"] },
     Requirement { name: NAMES[2], root: false, kernel: false, programs: &["e2fsck", "fsck.erofs"] },
-    Requirement { name: NAMES[3], root: false, kernel: false, programs: &["mke2fs", "mkfs.erofs", "umoci", "mtree", "bsdtar"] },
+    Requirement { name: NAMES[3], root: false, kernel: false, programs: &["mke2fs", "mkfs.erofs", "mksquashfs", "umoci", "mtree", "bsdtar"] },
     Requirement { name: NAMES[4], root: true, kernel: false, programs: &[] },
 ];
 
@@ -156,7 +156,8 @@ fn stages() -> Vec<Stage> {
         stage("fmt", "fmt --all --check"),
         stage("clippy", "clippy --workspace --all-targets -- -D warnings"),
         stage("build", "build --workspace"),
-        stage("test", "test --workspace"),
+        // A failure in one binary must not hide those in the next.
+        stage("test", "test --workspace --no-fail-fast"),
     ]
 }
 

@@ -23,6 +23,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "qemu-img", package: "qemu-utils", purpose: "booting images" },
     Tool { program: "mkfs.erofs", package: "erofs-utils", purpose: "making EROFS images" },
     Tool { program: "fsck.erofs", package: "erofs-utils", purpose: "checking EROFS images" },
+    Tool { program: "mksquashfs", package: "squashfs-tools", purpose: "making squashfs images" },
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "making ext4 images" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "checking ext4 images" },
     Tool { program: "umoci", package: "umoci", purpose: "the converter umoci, the real image" },

@@ -25,6 +25,8 @@ pub struct Suite {
     pub equipment: Equipment,
     /// The skips that are forbidden.
     pub forbidden: Vec<Reason>,
+    /// Whether the record tells what an embargoed finding is, not only its kind.
+    pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
 }
 
@@ -40,13 +42,14 @@ impl Suite {
         for stage in chains.iter().flat_map(|chain| &chain.stages) {
             versions
                 .entry(stage.name.clone())
-                .or_insert_with(|| version(stage, &equipment.helper));
+                .or_insert_with(|| version(stage, &equipment));
         }
         Suite {
             chains,
             questions,
             equipment,
             forbidden,
+            with_embargoed: false,
             versions,
         }
     }
@@ -139,6 +142,11 @@ impl Suite {
         }
         if let Outcome::Fail(findings) = &result.outcome {
             record.findings = findings.iter().map(finding_record).collect();
+            if record.embargo && !self.with_embargoed {
+                for finding in &mut record.findings {
+                    "(embargoed)".clone_into(&mut finding.line);
+                }
+            }
         }
         if matches!(verdict, Verdict::Known | Verdict::Fixed | Verdict::Fail) {
             record.known = known.map(|(runner, known)| KnownRecord {
@@ -183,6 +191,7 @@ impl Suite {
                 .iter()
                 .map(|chain| ChainRecord {
                     name: chain.name.clone(),
+                    select: chain.select(),
                     stages: chain.stages.iter().map(stage).collect(),
                 })
                 .collect(),
@@ -256,12 +265,13 @@ fn short(path: &Path) -> String {
 }
 
 /// The first line a runner prints when asked for its version; empty if it cannot be asked.
-fn version(runner: &Runner, helper: &Path) -> String {
+fn version(runner: &Runner, equipment: &Equipment) -> String {
     let Some((program, arguments)) = runner.version.split_first() else {
         return String::new();
     };
-    let program = program.replace("{harness}", &helper.display().to_string());
+    let program = program.replace("{harness}", &equipment.helper.display().to_string());
     let output = Command::new(program)
+        .env("PATH", &equipment.surroundings.path)
         .args(arguments)
         .stdin(Stdio::null())
         .output();

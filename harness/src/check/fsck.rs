@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{Finding, FindingKind};
+use super::{Equipment, Finding, FindingKind};
 use crate::runner::Format;
-use crate::runner::contain::{self, Ending, Limits, Powers, Surroundings};
+use crate::runner::contain::{self, Ending, Limits, Powers};
 
 /// The command that checks a format, if there is one.
 pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
@@ -31,7 +31,7 @@ pub(super) fn check(
     image: &Path,
     command: &[&str],
     work: &Path,
-    helper: &Path,
+    equipment: &Equipment,
 ) -> anyhow::Result<Vec<Finding>> {
     let scratch = work.join("fsck");
     fs::create_dir(&scratch)?;
@@ -46,10 +46,10 @@ pub(super) fn check(
             file_size: 64 << 20,
             ..Limits::default()
         },
-        surroundings: Surroundings::default(),
+        surroundings: equipment.surroundings.clone(),
         lower: None,
         powers: Powers::Unpack,
-        helper,
+        helper: &equipment.helper,
     })?;
     fs::remove_dir_all(&scratch)?;
     let program = command[0];

@@ -8,8 +8,10 @@ mod outcome;
 mod question;
 mod tree;
 mod trial;
+mod work;
 
 pub use finding::{Finding, FindingKind, FindingPlace};
 pub use outcome::{Outcome, Reason};
 pub use question::{Question, Source, Wanted};
 pub use trial::{Equipment, Trial, TrialResult};
+pub use work::WorkFolder;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::{
-    Finding, FindingKind, Outcome, Question, Reason, Source, Wanted, boot, contain, fsck, tree,
+    Finding, FindingKind, Outcome, Question, Reason, Source, Wanted, WorkFolder, boot, contain,
+    fsck, tree,
 };
 use crate::boot::Machine;
 use crate::image;
@@ -26,9 +27,18 @@ pub struct Equipment {
     /// What a converter may use up.
     pub limits: Limits,
     /// The folder for work in progress.
-    pub work: PathBuf,
+    pub work: WorkFolder,
+    /// What surrounds every converter on its first run.
+    pub surroundings: Surroundings,
     /// The folder where what a failed trial made is kept.
     pub kept: PathBuf,
+}
+
+impl Equipment {
+    /// Whether a converter can start this program by its name.
+    fn has(&self, program: &str) -> bool {
+        std::env::split_paths(&self.surroundings.path).any(|folder| folder.join(program).is_file())
+    }
 }
 
 /// A chain and a question.
@@ -81,10 +91,9 @@ impl Trial<'_> {
             result.outcome = Outcome::Skip(reason);
             return Ok(result);
         }
-        fs::create_dir_all(&equipment.work)?;
         let work = tempfile::Builder::new()
             .prefix("trial-")
-            .tempdir_in(&equipment.work)?;
+            .tempdir_in(equipment.work.path())?;
         let mut cell = Cell {
             trial: self,
             equipment,
@@ -109,7 +118,7 @@ impl Trial<'_> {
         }
         for stage in &self.chain.stages {
             let program = stage.program();
-            if !program.starts_with('{') && !program.contains('/') && !on_path(program) {
+            if !program.starts_with('{') && !program.contains('/') && !equipment.has(program) {
                 let package = stage.package.as_deref().unwrap_or(program);
                 let cause = format!("`{program}` is not installed (Debian package {package})");
                 return Some((Reason::Tool, cause));
@@ -170,7 +179,7 @@ impl Cell<'_> {
         let setting = Setting {
             helper: &self.equipment.helper,
             limits: self.equipment.limits,
-            surroundings: Surroundings::default(),
+            surroundings: self.equipment.surroundings.clone(),
             privileged: question.privileged,
         };
         let converted = convert(self.trial.chain, &layout, &reference, &outputs, &setting)?;
@@ -335,9 +344,9 @@ impl Cell<'_> {
         prefix: &str,
     ) -> anyhow::Result<(Option<Tree>, Vec<Finding>)> {
         let mut findings = Vec::new();
-        match fsck::command(format).filter(|command| on_path(command[0])) {
+        match fsck::command(format).filter(|command| self.equipment.has(command[0])) {
             Some(command) => {
-                let found = fsck::check(image, command, self.work, &self.equipment.helper)?;
+                let found = fsck::check(image, command, self.work, self.equipment)?;
                 if found.is_empty() {
                     self.result.seen.push(format!("{} clean", command[0]));
                 }
@@ -383,10 +392,4 @@ fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding
 fn tree_digest(tree: &Tree) -> String {
     use sha2::{Digest as _, Sha256};
     data_encoding::HEXLOWER.encode(&Sha256::digest(mtree::print(tree, &[])))[..16].to_owned()
-}
-
-/// Whether a program can be started by its name.
-pub(crate) fn on_path(program: &str) -> bool {
-    let folders = Surroundings::default().path;
-    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EXIT_GREEN, EXIT_RED};
+use super::{EXIT_GREEN, EXIT_RED, interrupt};
 
 /// Converts an OCI image layout with this project's own extractor.
 #[derive(Args)]
@@ -30,10 +30,12 @@ impl Convert {
             reference: self.reference.as_deref(),
             output: &self.output,
             format: self.format,
+            stop: Some(interrupt::leave_to_command()),
         });
         match converted {
             Ok(_) => Ok(EXIT_GREEN),
             Err(error) => {
+                interrupt::end_if_arrived();
                 super::complain(&format!("{:#}", anyhow::Error::new(error)));
                 Ok(EXIT_RED)
             }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, value_parser};
+use fs_err as fs;
 
 use super::Home;
 use crate::boot::{self, Machine};
-use crate::check::{Equipment, Reason};
-use crate::runner::contain::Limits;
+use crate::check::{Equipment, Reason, WorkFolder};
+use crate::runner::contain::{Limits, Surroundings};
 
 /// How images are booted, and in what.
 #[derive(Args, Clone)]
@@ -103,11 +104,12 @@ impl Equip {
             BootWay::Cold => Some(boot::Mode::Cold),
             BootWay::Off => None,
         };
+        let surroundings = surroundings(home)?;
         let machine = match mode {
             None => Err("booting is switched off (--boot off)".to_owned()),
             Some(_) if !boots => Err("nothing to boot: no filesystem image is made".to_owned()),
             Some(mode) => Machine::find(&boot::Options {
-                qemu: self.qemu.clone(),
+                qemu: self.qemu.clone().or_else(|| unpacked_qemu(home)),
                 kernel: self.kernel.clone(),
                 modules: self.modules.clone(),
                 roots: vec![home.root.join("target/kernel"), PathBuf::from("/")],
@@ -117,6 +119,11 @@ impl Equip {
             })
             .map_err(|missing| missing.to_string()),
         };
+        let work = WorkFolder::create(&home.scratch().join("work"))?;
+        let temporary = work.path().join("tmp");
+        fs::create_dir(&temporary)?;
+        // So that a run has one place that is to be removed. Only the first run of a process decides.
+        let _ = tempfile::env::override_temp_dir(&temporary);
         let helper = std::env::current_exe().context("failed to find the harness's own program")?;
         Ok(Equipment {
             helper,
@@ -126,8 +133,37 @@ impl Equip {
                 time: Duration::from_secs(self.time_limit),
                 ..Limits::default()
             },
-            work: home.scratch().join("work"),
+            work,
+            surroundings,
             kept: home.scratch().join("kept"),
         })
     }
+}
+
+/// Where `ci setup` puts programs that it may not install.
+fn unpacked(home: &Home) -> PathBuf {
+    home.root.join("target/tools/bin")
+}
+
+/// What surrounds converters: installed programs first, then unpacked ones.
+fn surroundings(home: &Home) -> anyhow::Result<Surroundings> {
+    let mut surroundings = Surroundings::default();
+    let installed = std::env::split_paths(&surroundings.path);
+    surroundings.path =
+        std::env::join_paths(installed.chain([unpacked(home)])).with_context(|| {
+            format!(
+                "failed to add `{}` to the search path",
+                unpacked(home).display()
+            )
+        })?;
+    Ok(surroundings)
+}
+
+/// An unpacked QEMU, where none is installed.
+fn unpacked_qemu(home: &Home) -> Option<PathBuf> {
+    const NAME: &str = "qemu-system-x86_64";
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_installed = std::env::split_paths(&path).any(|folder| folder.join(NAME).is_file());
+    let program = unpacked(home).join(NAME);
+    (!is_installed && program.is_file()).then_some(program)
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use fs_err as fs;
 use serde_json::json;
 
+use super::interrupt::Unfinished;
 use super::{EXIT_GREEN, Home, find};
 use crate::case::{Alternative, Case, Expect};
 use crate::image;
@@ -50,6 +51,7 @@ pub(crate) fn bundle(case: &Case, home: &Home, to: &Path) -> anyhow::Result<()> 
         .prefix(".export-")
         .tempdir_in(parent)?;
     let at = unfinished.path();
+    let _unfinished = Unfinished::new(at);
     image::write_layout(case, &at.join("layout"))?;
     if let Expect::Reject { twin, .. } = &case.expect {
         image::write_layout(twin, &at.join("twin"))?;

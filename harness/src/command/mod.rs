@@ -5,6 +5,7 @@ mod bless;
 mod convert;
 mod equip;
 mod export;
+mod interrupt;
 mod list;
 mod run;
 mod show;
@@ -51,6 +52,10 @@ enum Command {
 /// harness error.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = interrupt::watch() {
+        complain(&format!("cannot watch for signals: {error:#}"));
+        return ExitCode::from(EXIT_ERROR);
+    }
     let home = Home {
         root: arguments.home.unwrap_or_else(default_home),
     };

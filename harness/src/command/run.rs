@@ -8,12 +8,13 @@ use clap::Args;
 use fs_err as fs;
 
 use super::equip::{Equip, Require};
+use super::interrupt::Unfinished;
 use super::{EXIT_GREEN, EXIT_RED, Home, find};
 use crate::case::Command;
 use crate::check::Question;
 use crate::image;
 use crate::report::{Json, Record, Report as _, Text};
-use crate::runner::{Capability, Chain, Expectations, Format, Input, Need, Runner, Runners};
+use crate::runner::{Capability, Chain, Expectations, Format, Input, Need, Runner, Runners, Typed};
 use crate::suite::{Suite, check_expectations};
 
 /// Runs cases through converters: converts, reads back, compares, checks, boots.
@@ -61,6 +62,9 @@ pub(super) struct Run {
     /// Where to write the record of the run.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Tell what embargoed findings are, in the record too; do not pass such a record on.
+    #[arg(long)]
+    with_embargoed: bool,
     /// List every trial, passed ones too.
     #[arg(long, short)]
     verbose: bool,
@@ -91,7 +95,9 @@ impl Run {
         let equipment = self
             .equip
             .equipment(home, chains.iter().any(|c| c.format().is_filesystem()))?;
-        let suite = Suite::new(chains, questions, equipment, self.require.reasons());
+        let _unfinished = Unfinished::new(equipment.work.path());
+        let mut suite = Suite::new(chains, questions, equipment, self.require.reasons());
+        suite.with_embargoed = self.with_embargoed;
         let record = self.run_suite(&suite);
         let json = match &self.json {
             Some(path) => path.clone(),
@@ -135,34 +141,9 @@ impl Run {
     fn runners(&self, home: &Home) -> anyhow::Result<Runners> {
         let mut runners = Runners::read(&home.root.join("runners"))?;
         if let (Some(command), Some(output)) = (&self.command, self.output) {
-            runners.add(Runner {
-                name: "command".to_owned(),
-                summary: command.clone(),
-                input: Input::Layout,
-                output,
-                command: vec![
-                    "sh".to_owned(),
-                    "-c".to_owned(),
-                    self.shell_command(command)?,
-                ],
-                version: Vec::new(),
-                needs: Vec::<Need>::new(),
-                package: None,
-                lacks: Vec::<Capability>::new(),
-                expectations: Expectations::default(),
-            });
+            runners.add(typed(command, output)?);
         }
         Ok(runners)
-    }
-
-    /// The user's command as the shell of the container gets it, in the folder it was typed in.
-    fn shell_command(&self, command: &str) -> anyhow::Result<String> {
-        anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
-        let here = std::env::current_dir().context("failed to find the current folder")?;
-        Ok(format!(
-            "cd '{}' && {command}",
-            here.display().to_string().replace('\'', r"'\''")
-        ))
     }
 
     fn chains(&self, runners: &Runners) -> anyhow::Result<Vec<Chain>> {
@@ -225,6 +206,35 @@ impl Run {
             .map(|case| Question::of_case(case, &golden))
             .collect()
     }
+}
+
+/// The runner of a command line, which the shell of the container gets in the folder it was typed in.
+fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
+    anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
+    let here = std::env::current_dir().context("failed to find the current folder")?;
+    // A container has a /tmp of its own; there the folder is the second input.
+    let is_hidden = here.starts_with("/tmp");
+    let folder = match is_hidden {
+        true => "{in1}".to_owned(),
+        false => here.display().to_string(),
+    };
+    let script = format!("cd \"$0\" && {command}");
+    Ok(Runner {
+        name: "command".to_owned(),
+        summary: command.to_owned(),
+        input: Input::Layout,
+        output,
+        command: vec!["sh".to_owned(), "-c".to_owned(), script, folder],
+        version: Vec::new(),
+        needs: Vec::<Need>::new(),
+        package: None,
+        lacks: Vec::<Capability>::new(),
+        expectations: Expectations::default(),
+        typed: Some(Typed {
+            command: command.to_owned(),
+            hidden_folder: is_hidden.then_some(here),
+        }),
+    })
 }
 
 fn default_jobs() -> usize {

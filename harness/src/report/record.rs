@@ -24,6 +24,8 @@ pub struct Record {
 pub struct ChainRecord {
     /// The names joined by `+`.
     pub name: String,
+    /// The arguments of `harness run` that choose it.
+    pub select: String,
     /// The stages.
     pub stages: Vec<StageRecord>,
 }

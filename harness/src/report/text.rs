@@ -26,7 +26,7 @@ impl Report for Text {
         let listed = self.verbose || record.trials.len() <= LISTED_MAX;
         for trial in &record.trials {
             match trial.verdict.as_str() {
-                "fail" | "error" | "fixed" => out.push_str(&block(trial)),
+                "fail" | "error" | "fixed" => out.push_str(&block(trial, &select(record, trial))),
                 _ if listed => out.push_str(&line(trial)),
                 _ => {}
             }
@@ -74,7 +74,16 @@ fn line(trial: &TrialRecord) -> String {
     format!("{word:5} {}\n      {remark}\n", trial.name())
 }
 
-fn block(trial: &TrialRecord) -> String {
+/// How the trial's converter is chosen at the command line.
+fn select(record: &Record, trial: &TrialRecord) -> String {
+    let chain = record.chains.iter().find(|chain| chain.name == trial.chain);
+    match chain {
+        Some(chain) => chain.select.clone(),
+        None => format!("--converter {}", trial.chain),
+    }
+}
+
+fn block(trial: &TrialRecord, select: &str) -> String {
     let TrialRecord {
         chain,
         case,
@@ -100,12 +109,7 @@ fn block(trial: &TrialRecord) -> String {
         ));
     }
     for finding in trial.findings.iter().take(FINDINGS_MAX) {
-        let line = if trial.embargo {
-            "(embargoed)"
-        } else {
-            &finding.line
-        };
-        out.push_str(&format!("        {:9} {line}\n", finding.kind));
+        out.push_str(&format!("        {:9} {}\n", finding.kind, finding.line));
     }
     if trial.findings.len() > FINDINGS_MAX {
         let more = trial.findings.len() - FINDINGS_MAX;
@@ -127,7 +131,7 @@ fn block(trial: &TrialRecord) -> String {
     }
     if case != "layout" {
         out.push_str(&format!(
-            "      again   harness run --converter {chain} --only {case}\n"
+            "      again   harness run {select} --only {case}\n"
         ));
         out.push_str(&format!(
             "      report  harness export {case} --to DIR    # a bundle for the converter's issue tracker\n"

@@ -104,7 +104,11 @@ fn run_stage(
     converted: &mut Converted,
 ) -> anyhow::Result<()> {
     let argv = argv(stage, input, tag);
-    let inputs = [input.to_owned()];
+    let typed_in = stage
+        .typed
+        .as_ref()
+        .and_then(|typed| typed.hidden_folder.clone());
+    let inputs: Vec<PathBuf> = [input.to_owned()].into_iter().chain(typed_in).collect();
     let ran = contain::run(&contain::Command {
         argv: &argv,
         layout: Some(input),

@@ -32,6 +32,17 @@ pub struct Runner {
     pub lacks: Vec<Capability>,
     /// Failures that are known, with their reasons.
     pub expectations: Expectations,
+    /// For a converter typed at the terminal, what was typed and the folder it was typed in.
+    pub typed: Option<Typed>,
+}
+
+/// A converter that has no folder.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// The command line.
+    pub command: String,
+    /// The folder it was typed in, where a container would hide that: it is seen read-only instead.
+    pub hidden_folder: Option<PathBuf>,
 }
 
 impl Runner {
@@ -132,6 +143,20 @@ impl Chain {
     /// What the last stage makes.
     pub fn format(&self) -> Format {
         self.stages.last().expect("a chain has a stage").output
+    }
+
+    /// The arguments of `harness run` that choose this chain.
+    pub fn select(&self) -> String {
+        let Some(typed) = &self.stages[0].typed else {
+            return format!("--converter {}", self.name);
+        };
+        let command = typed.command.replace('\'', r"'\''");
+        let output = self.stages[0].output.word();
+        let format = match self.stages.len() {
+            1 => String::new(),
+            _ => format!(" --format {}", self.format().word()),
+        };
+        format!("--command '{command}' --output {output}{format}")
     }
 
     /// Whether one of the stages needs this.
@@ -275,5 +300,6 @@ fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, Runne
         package: parsed.package,
         lacks: parsed.lacks,
         expectations,
+        typed: None,
     })
 }

@@ -8,7 +8,7 @@ mod expectations;
 use std::fmt;
 
 pub use convert::{Conversion, Converted, Setting, convert};
-pub use descriptor::{Capability, Chain, Input, Need, Runner, RunnerError, Runners};
+pub use descriptor::{Capability, Chain, Input, Need, Runner, RunnerError, Runners, Typed};
 pub use expectations::{Expectations, Known};
 
 /// What an artifact is.

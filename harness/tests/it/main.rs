@@ -7,6 +7,7 @@ mod contain;
 mod faults;
 mod images;
 mod interop;
+mod interrupt;
 mod layouts;
 mod project;
 mod require;

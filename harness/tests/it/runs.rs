@@ -375,11 +375,44 @@ fn a_pass_in_a_chain_does_not_show_which_stage_got_better() {
 }
 
 #[test]
+fn a_command_typed_below_tmp_finds_its_folder() {
+    // The project's folder is itself below /tmp, which a container has one of its own of.
+    let project = plain();
+    let script = project.path("convert.sh");
+    std::fs::write(
+        &script,
+        "exec \"$1\" convert --layout \"$2\" --format tar \"$3\"\n",
+    )
+    .unwrap();
+    let arguments = [
+        "run",
+        "--command",
+        "sh ./convert.sh {harness} {layout} {out}",
+    ];
+    let said = std::process::Command::new(crate::require::HARNESS)
+        .arg("--home")
+        .arg(project.path(""))
+        .args(arguments)
+        .args(["--output", "tar", "--format", "tar"])
+        .current_dir(project.path(""))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(said.status.code(), Some(0), "{text}");
+    assert!(text.contains("1 pass"), "{text}");
+}
+
+#[test]
 fn an_embargoed_finding_is_named_by_kind_only() {
     let text = PLAIN.replace("level =", "embargo = true\nlevel =");
-    let said = Project::with_cases(&[("name/plain", &text)])
-        .convert("mkdir -p {out}/etc/secret", "dir", &[])
+    let project = Project::with_cases(&[("name/plain", &text)]);
+    let convert = |more| project.convert("mkdir -p {out}/etc/secret", "dir", more);
+    let record = || fs::read_to_string(project.path("target/harness/run.json")).unwrap();
+    let said = convert(&[]).is(1).prints("silent    (embargoed)");
+    assert!(!said.stdout.contains("./etc/secret"), "{}", said.stdout);
+    assert!(!record().contains("./etc/secret"), "{}", record());
+    convert(&["--with-embargoed"])
         .is(1)
-        .prints("silent    (embargoed)");
-    assert!(!said.stdout.contains("secret"), "{}", said.stdout);
+        .prints("extra     ./etc/secret");
+    assert!(record().contains("./etc/secret"));
 }

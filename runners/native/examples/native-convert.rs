@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         reference,
         output,
         format,
+        stop: None,
     }) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string()),

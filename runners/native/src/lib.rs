@@ -32,8 +32,9 @@
 //!
 //! # What the host must have
 //!
-//! Linux with `/proc` mounted, for extended attributes of symbolic links and devices. A process that is
-//! killed leaves its temporary sibling, `.native-*`, behind.
+//! Linux with `/proc` mounted, for extended attributes of symbolic links and devices. A process that
+//! dies in the middle leaves its temporary sibling, `.native-*`, behind; [`Request::stop`] is for ending
+//! it cleanly.
 
 mod apply;
 mod attributes;
@@ -54,8 +55,9 @@ mod tests;
 
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 
-use crate::apply::{Failure, Whiteouts};
+use crate::apply::{Failure, Whiteouts, Work};
 pub use crate::error::{Cause, Error};
 use crate::layout::{Image, Layout};
 use crate::sink::{DirSink, Output, TarSink};
@@ -72,6 +74,8 @@ pub struct Request<'a> {
     pub output: &'a Path,
     /// The kind of output.
     pub format: Format,
+    /// As soon as this is true, the conversion fails, with nothing left at the output, or is complete anyway.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// The kind of output.
@@ -140,9 +144,14 @@ fn attempt(
     whiteouts: Whiteouts,
 ) -> Result<Summary, Failure> {
     let output = Output::create(request.output, request.format)?;
+    let work = Work {
+        layout,
+        image,
+        stop: request.stop,
+    };
     let summary = match request.format {
-        Format::Dir => apply::image(layout, image, DirSink::new(&output)?, whiteouts)?,
-        Format::Tar => apply::image(layout, image, TarSink::new(&output)?, whiteouts)?,
+        Format::Dir => apply::image(&work, DirSink::new(&output)?, whiteouts)?,
+        Format::Tar => apply::image(&work, TarSink::new(&output)?, whiteouts)?,
     };
     output.publish()?;
     Ok(summary)

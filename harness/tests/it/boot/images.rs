@@ -9,9 +9,11 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use harness::boot::Job;
+use harness::check::Reason;
 use tempfile::TempDir;
 
 use super::machine::{LONG, not_checked};
+use crate::require;
 
 /// The corpus's shell.
 pub(crate) const SHELL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/asset/sh");
@@ -122,7 +124,8 @@ impl Tree {
             Ok(output) if output.status.success() => Some(Image::new(path, filesystem, directory)),
             Ok(output) => panic!("{program}: {}", String::from_utf8_lossy(&output.stderr)),
             Err(error) => {
-                not_checked(&format!("{program}: {error}"));
+                let what = format!("booting {filesystem}");
+                require::missing(Reason::Tool, &what, &format!("{program}: {error}"));
                 None
             }
         }

@@ -13,6 +13,8 @@ mod refusal;
 
 use self::hide::Moment;
 use self::refusal::Refusal;
+use std::sync::atomic::AtomicBool;
+
 use crate::Summary;
 use crate::error::{Cause, Error};
 use crate::layout::{Image, Layer, Layout};
@@ -40,20 +42,31 @@ pub(crate) enum Failure {
     Error(Error),
 }
 
+/// What is to be applied.
+pub(crate) struct Work<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) image: &'a Image,
+    pub(crate) stop: Option<&'a AtomicBool>,
+}
+
 /// Applies all layers of an image and completes the output.
 pub(crate) fn image<S: Sink>(
-    layout: &Layout,
-    image: &Image,
+    work: &Work<'_>,
     sink: S,
     whiteouts: Whiteouts,
 ) -> Result<Summary, Failure> {
+    let Work {
+        layout,
+        image,
+        stop,
+    } = work;
     let times = match whiteouts {
         Whiteouts::InOrder => 1,
         Whiteouts::First => 2,
     };
     let repeated = |layer: &Layer| std::iter::repeat_n(layer.clone(), times);
     let read: Vec<_> = image.layers.iter().flat_map(repeated).collect();
-    let applied = stream::run(layout, &read, |streams| {
+    let applied = stream::run(layout, &read, *stop, |streams| {
         let mut applier = Applier::new(sink, whiteouts);
         for (layer, number) in image.layers.iter().zip(1..) {
             applier.layer(layer, number, &streams)?;
@@ -100,7 +113,7 @@ impl<S: Sink> Applier<S> {
         &mut self,
         layer: &Layer,
         number: LayerNumber,
-        streams: &Streams,
+        streams: &Streams<'_>,
     ) -> Result<(), Failure> {
         self.layer = number;
         if self.whiteouts == Whiteouts::First {
@@ -124,7 +137,7 @@ impl<S: Sink> Applier<S> {
     }
 
     /// The whiteouts of a layer.
-    fn whiteouts(&self, layer: &Layer, streams: &Streams) -> Result<Held, Failure> {
+    fn whiteouts(&self, layer: &Layer, streams: &Streams<'_>) -> Result<Held, Failure> {
         let mut found = Held::default();
         let mut stream = streams.next_layer(layer);
         let mut reader = Reader::new(&mut stream);

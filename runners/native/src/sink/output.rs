@@ -98,6 +98,12 @@ impl Output {
 
     /// Gives the sibling its name, if nobody has taken it meanwhile.
     pub(crate) fn publish(mut self) -> Result<(), Error> {
+        if self.format == Format::Tar {
+            // A name that stands for data must not outlive it when the power fails. A directory would
+            // need that for each of its files; whoever depends on it calls sync(1).
+            rustix::fs::fsync(&self.fd)
+                .map_err(|e| Error::io("flush", &self.path, io::Error::from(e)))?;
+        }
         let (parent, sibling) = (&self.parent, self.sibling.as_str());
         let renamed = renameat_with(parent, sibling, parent, &self.name, RenameFlags::NOREPLACE);
         let renamed = match renamed {

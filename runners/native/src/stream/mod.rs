@@ -13,6 +13,7 @@ mod zstd;
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use self::chunk::{Chunk, Pool};
@@ -44,6 +45,9 @@ pub(crate) enum StreamError {
     /// Another thread failed and says why.
     #[error("stopped")]
     Stopped,
+    /// The caller does not want it any more.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 enum Message {
@@ -61,7 +65,8 @@ struct Senders {
 }
 
 /// The layers' streams, one after another.
-pub(crate) struct Streams {
+pub(crate) struct Streams<'a> {
+    stop: Option<&'a AtomicBool>,
     messages: Receiver<Message>,
     blob_digests: Receiver<Digest>,
     stream_digests: Receiver<Digest>,
@@ -69,7 +74,7 @@ pub(crate) struct Streams {
 
 /// The stream of one layer, up to its end.
 pub(crate) struct Stream<'a> {
-    streams: &'a Streams,
+    streams: &'a Streams<'a>,
     layer: &'a Layer,
     current: Option<Arc<Chunk>>,
     position: usize,
@@ -84,7 +89,8 @@ pub(crate) struct Stream<'a> {
 pub(crate) fn run<T>(
     layout: &Layout,
     layers: &[Layer],
-    consume: impl FnOnce(Streams) -> T,
+    stop: Option<&AtomicBool>,
+    consume: impl FnOnce(Streams<'_>) -> T,
 ) -> io::Result<T> {
     std::thread::scope(|scope| {
         // A thread that is alone ends at once: the other ends of its channels are gone.
@@ -107,6 +113,7 @@ pub(crate) fn run<T>(
         thread("decompress").spawn_scoped(scope, move || produce(layout, layers, &senders))?;
         // Dropping the receivers at the end of `consume` stops all threads.
         Ok(consume(Streams {
+            stop,
             messages: received,
             blob_digests,
             stream_digests,
@@ -163,7 +170,7 @@ fn is_digested_once(layer: &Layer) -> bool {
         && layer.blob.digest.algorithm() == layer.diff_id.algorithm()
 }
 
-impl Streams {
+impl Streams<'_> {
     /// The stream of the next layer, which is `layer`.
     pub(crate) fn next_layer<'a>(&'a self, layer: &'a Layer) -> Stream<'a> {
         Stream {
@@ -205,6 +212,13 @@ impl Stream<'_> {
     fn receive(&mut self) -> Result<(), StreamError> {
         self.current = None;
         self.position = 0;
+        if self
+            .streams
+            .stop
+            .is_some_and(|stop| stop.load(Ordering::Relaxed))
+        {
+            return Err(StreamError::Interrupted);
+        }
         match self.streams.messages.recv() {
             Ok(Message::Data(chunk)) => self.current = Some(chunk),
             Ok(Message::End) => self.ended = true,

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use super::archive::tar;
 use super::image::{CONFIG, INDEX, Image, LAYER, Layer, MANIFEST, descriptor};
 use super::{check_image, formats, reject_image, run};
 use crate::digest::Algorithm;
+use crate::{Request, convert};
 
 fn image() -> Image {
     Image::of([tar("f a")])
@@ -15,6 +17,26 @@ fn image() -> Image {
 #[track_caller]
 fn edited(document: &'static str, from: &str, to: &str, reason: &str) {
     reject_image(&image().edit(document, from, to), reason);
+}
+
+#[test]
+fn a_stopped_conversion_leaves_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let layout = place.path().join("layout");
+    image().write(&layout);
+    for format in formats() {
+        let stop = AtomicBool::new(true);
+        let stopped = convert(&Request {
+            layout: &layout,
+            reference: None,
+            output: &place.path().join("out"),
+            format,
+            stop: Some(&stop),
+        });
+        let error = stopped.unwrap_err().to_string();
+        assert!(error.contains("interrupted"), "{error}");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1, "{format:?}");
+    }
 }
 
 #[test]

@@ -112,5 +112,6 @@ fn run(layout: &Path, output: &Path, format: Format) -> Result<Summary, Error> {
         reference: None,
         output,
         format,
+        stop: None,
     })
 }

@@ -70,6 +70,7 @@ impl Choice {
             reference,
             output: &output,
             format: Format::Tar,
+            stop: None,
         };
         match convert(&request) {
             Ok(_) => {

@@ -1,0 +1,101 @@
+//! The folder for the work in progress of one run: its own, and gone at the end however that comes.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::runner::contain::remove_tree;
+
+/// What the folders' names begin with.
+const PREFIX: &str = "run-";
+
+/// A run's folder. It is locked while it lives, so that a later run knows what a killed one left.
+#[derive(Debug)]
+pub struct WorkFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl WorkFolder {
+    /// Removes what killed runs left in `parent`, and makes a folder of this run.
+    ///
+    /// # Errors
+    ///
+    /// Of making or removing folders there.
+    pub fn create(parent: &Path) -> anyhow::Result<WorkFolder> {
+        fs::create_dir_all(parent)?;
+        let shown = parent.display();
+        let gate = File::open(parent).with_context(|| format!("failed to open `{shown}`"))?;
+        // Else a folder could be taken for abandoned between its making and its locking.
+        flock(&gate, FlockOperation::LockExclusive)
+            .with_context(|| format!("failed to lock `{shown}`"))?;
+        remove_abandoned(parent)?;
+        let path = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(parent)
+            .with_context(|| format!("failed to make a folder in `{shown}`"))?
+            .keep();
+        let lock = File::open(&path)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .with_context(|| format!("failed to lock `{}`", path.display()))?;
+        Ok(WorkFolder { path, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for WorkFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now the next run removes.
+        let _ = remove_tree(&self.path);
+    }
+}
+
+/// Removes the folders of runs that do not live any more.
+fn remove_abandoned(parent: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
+        let shown = path.display();
+        // A run that ends removes its own without asking anybody.
+        let Ok(folder) = File::open(&path) else {
+            continue;
+        };
+        if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_tree(&path).with_context(|| {
+                format!("failed to remove `{shown}`, which a killed run left behind")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WorkFolder;
+
+    #[test]
+    fn only_what_nobody_holds_is_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let abandoned = parent.path().join("run-abandoned");
+        let other = parent.path().join("keep");
+        std::fs::create_dir_all(abandoned.join("trial-1/out")).unwrap();
+        std::fs::create_dir(&other).unwrap();
+        let first = WorkFolder::create(parent.path()).unwrap();
+        assert!(!abandoned.exists());
+        let second = WorkFolder::create(parent.path()).unwrap();
+        assert!(first.path().exists() && second.path().exists() && other.exists());
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists() && second.path().exists());
+    }
+}
