@@ -101,6 +101,7 @@ fn complete(record: TrialRecord) -> Result<Completion, Failed> {
         chains: Vec::new(),
         machine: String::new(),
         containment: String::new(),
+        fault: None,
         trials: vec![record],
     };
     Err(Failed::from(Text { verbose: false }.render(&record)))

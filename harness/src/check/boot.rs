@@ -92,6 +92,32 @@ pub(super) fn boot(
     })
 }
 
+/// Has the guest read an image in full, and nothing else; `None` if it cannot.
+///
+/// # Errors
+///
+/// As [`boot`].
+pub(super) fn read(
+    machine: &Machine,
+    image: &Path,
+    format: Format,
+    transcript: &Path,
+) -> anyhow::Result<Option<Tree>> {
+    let boot = machine.boot(&Job {
+        image,
+        filesystem: format.word(),
+        walk: true,
+        commands: &[],
+        transcript,
+        time_limit: TIME_LIMIT,
+    })?;
+    let is_whole = boot.failure.is_none() && boot.read_errors.is_empty();
+    let report = boot.mtree.filter(|_| is_whole);
+    report
+        .map(|report| read::guest(&report).map_err(anyhow::Error::msg))
+        .transpose()
+}
+
 fn answer(result: &boot::CommandResult, what: &str, wanted: &str) -> Option<Finding> {
     let said = || escape(&result.output[..result.output.len().min(200)]);
     let text = match &result.outcome {

@@ -107,6 +107,22 @@ impl Finding {
         matches!(&self.place, FindingPlace::Tree(Difference::Modified { path, .. }) if path.is_empty())
     }
 
+    /// Whether it is of the same kind and place as another, whatever values were seen there.
+    pub fn is_at_the_place_of(&self, other: &Finding) -> bool {
+        let same = match (&self.place, &other.place) {
+            (
+                FindingPlace::Tree(Difference::Modified { path, key, .. }),
+                FindingPlace::Tree(Difference::Modified {
+                    path: other_path,
+                    key: other_key,
+                    ..
+                }),
+            ) => path == other_path && key == other_key,
+            (one, other) => one == other,
+        };
+        same && self.kind == other.kind
+    }
+
     /// One line: what, where, and for a modified attribute the two values.
     pub fn line(&self) -> String {
         match &self.place {

@@ -1,15 +1,19 @@
 //! From an artifact to findings.
 
 mod boot;
+mod cell;
 mod contain;
+mod fault;
 mod finding;
 mod fsck;
 mod outcome;
 mod question;
+mod repeat;
 mod tree;
 mod trial;
 mod work;
 
+pub use fault::Fault;
 pub use finding::{Finding, FindingKind, FindingPlace};
 pub use outcome::{Outcome, Reason};
 pub use question::{Question, Source, Wanted};

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::Home;
 use crate::boot::{self, Machine};
-use crate::check::{Equipment, Reason, WorkFolder};
+use crate::check::{Equipment, Fault, Reason, WorkFolder};
 use crate::runner::contain::{Limits, Surroundings};
 
 /// How images are booted, and in what.
@@ -30,6 +30,13 @@ pub(super) struct Equip {
     /// How long a converter may take for one image, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     time_limit: u64,
+    /// Convert everything only once, and do not check whether a second conversion gives the same.
+    #[arg(long)]
+    once: bool,
+    /// What goes wrong on purpose during each conversion, which must then fail cleanly or give the right
+    /// tree all the same: disk-full, slow-blob, truncate-blob, kill-at=N%, term-at=N%.
+    #[arg(long, value_name = "FAULT")]
+    fault: Option<Fault>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,6 +96,8 @@ pub fn equipment_for_tests(home: &Home, helper: PathBuf, boots: bool) -> anyhow:
         kernel: None,
         modules: None,
         time_limit: Limits::default().time.as_secs(),
+        once: false,
+        fault: None,
     };
     Ok(Equipment {
         helper,
@@ -135,6 +144,8 @@ impl Equip {
             },
             work,
             surroundings,
+            repeat: !self.once,
+            fault: self.fault,
             kept: home.scratch().join("kept"),
         })
     }

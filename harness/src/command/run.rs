@@ -229,6 +229,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         needs: Vec::<Need>::new(),
         package: None,
         lacks: Vec::<Capability>::new(),
+        reproducible: false,
         expectations: Expectations::default(),
         typed: Some(Typed {
             command: command.to_owned(),

@@ -15,6 +15,8 @@ pub struct Record {
     pub machine: String,
     /// How converters were held.
     pub containment: String,
+    /// What went wrong on purpose.
+    pub fault: Option<String>,
     /// Every planned trial, in the order of its name.
     pub trials: Vec<TrialRecord>,
 }

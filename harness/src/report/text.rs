@@ -56,7 +56,12 @@ fn heading(record: &Record) -> String {
         1 => "1 trial".to_owned(),
         count => format!("{count} trials"),
     };
-    format!("{} · {trials}\n{}\n\n", stages.join(", "), record.machine)
+    let fault = match &record.fault {
+        Some(fault) => format!(" · fault: {fault}"),
+        None => String::new(),
+    };
+    let stages = stages.join(", ");
+    format!("{stages} · {trials}{fault}\n{}\n\n", record.machine)
 }
 
 fn line(trial: &TrialRecord) -> String {
@@ -77,9 +82,13 @@ fn line(trial: &TrialRecord) -> String {
 /// How the trial's converter is chosen at the command line.
 fn select(record: &Record, trial: &TrialRecord) -> String {
     let chain = record.chains.iter().find(|chain| chain.name == trial.chain);
-    match chain {
+    let select = match chain {
         Some(chain) => chain.select.clone(),
         None => format!("--converter {}", trial.chain),
+    };
+    match &record.fault {
+        Some(fault) => format!("{select} --fault {fault}"),
+        None => select,
     }
 }
 

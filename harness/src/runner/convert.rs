@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::contain::{self, Ending, Escape, Leftover, Limits, Powers, Surroundings};
+use super::contain::{self, Ending, Escape, Faults, Leftover, Limits, Powers, Surroundings};
 use super::{Chain, Format, Need, Runner};
 
 /// What is the same for all conversions of a run.
@@ -19,6 +19,8 @@ pub struct Setting<'a> {
     pub surroundings: Surroundings,
     /// Whether every stage may set `trusted.*` attributes, which takes `CAP_SYS_ADMIN`.
     pub privileged: bool,
+    /// What goes wrong on purpose while the last stage runs.
+    pub faults: Faults,
 }
 
 /// How a conversion ended.
@@ -53,8 +55,28 @@ pub struct Converted {
     pub partial_output: Option<PathBuf>,
     /// The protections this host could not give.
     pub protections_missing: Vec<&'static str>,
+    /// Whether the last stage was stopped by [`Setting::faults`].
+    pub stopped: bool,
+    /// What each stage that ran was given, and how it ended.
+    pub stages: Vec<(PathBuf, Conversion)>,
     /// Both streams of every stage, as a file's text.
     pub log: String,
+}
+
+impl Converted {
+    fn new() -> Converted {
+        Converted {
+            conversion: Conversion::Nothing,
+            stage: String::new(),
+            escapes: Vec::new(),
+            leftovers: Vec::new(),
+            partial_output: None,
+            protections_missing: Vec::new(),
+            stopped: false,
+            stages: Vec::new(),
+            log: String::new(),
+        }
+    }
 }
 
 /// Runs a chain on an image layout. `work` is an empty directory for the stages' outputs.
@@ -69,29 +91,43 @@ pub fn convert(
     work: &Path,
     setting: &Setting<'_>,
 ) -> anyhow::Result<Converted> {
-    let mut converted = Converted {
-        conversion: Conversion::Nothing,
-        stage: String::new(),
-        escapes: Vec::new(),
-        leftovers: Vec::new(),
-        partial_output: None,
-        protections_missing: Vec::new(),
-        log: String::new(),
-    };
+    let mut converted = Converted::new();
     let mut input = layout.to_owned();
     for (index, stage) in chain.stages.iter().enumerate() {
+        let is_last = index + 1 == chain.stages.len();
+        let setting = Setting {
+            faults: if is_last {
+                setting.faults
+            } else {
+                Faults::default()
+            },
+            ..setting.clone()
+        };
         let cell = work.join(format!("{index}-{}", stage.name));
         fs::create_dir(&cell)?;
-        let out = cell.join(format!("rootfs{}", ending(stage.output)));
-        run_stage(stage, &input, tag, &out, setting, &mut converted)?;
+        run_stage(stage, &input, tag, &cell, &setting, &mut converted)?;
         match &converted.conversion {
             Conversion::Produced(artifact, _) => input.clone_from(artifact),
-            _ => {
-                converted.partial_output = fs::symlink_metadata(&out).is_ok().then_some(out);
-                break;
-            }
+            _ => break,
         }
     }
+    Ok(converted)
+}
+
+/// Runs one stage of a chain by itself. `work` is an empty directory for its output.
+///
+/// # Errors
+///
+/// As [`convert`].
+pub fn convert_stage(
+    stage: &Runner,
+    input: &Path,
+    tag: &str,
+    work: &Path,
+    setting: &Setting<'_>,
+) -> anyhow::Result<Converted> {
+    let mut converted = Converted::new();
+    run_stage(stage, input, tag, work, setting, &mut converted)?;
     Ok(converted)
 }
 
@@ -99,21 +135,22 @@ fn run_stage(
     stage: &Runner,
     input: &Path,
     tag: &str,
-    out: &Path,
+    cell: &Path,
     setting: &Setting<'_>,
     converted: &mut Converted,
 ) -> anyhow::Result<()> {
+    let out = cell.join(format!("rootfs{}", ending(stage.output)));
     let argv = argv(stage, input, tag);
     let typed_in = stage
         .typed
         .as_ref()
         .and_then(|typed| typed.hidden_folder.clone());
     let inputs: Vec<PathBuf> = [input.to_owned()].into_iter().chain(typed_in).collect();
-    let ran = contain::run(&contain::Command {
+    let command = contain::Command {
         argv: &argv,
         layout: Some(input),
         inputs: &inputs,
-        out,
+        out: &out,
         limits: setting.limits,
         surroundings: setting.surroundings.clone(),
         lower: None,
@@ -123,7 +160,9 @@ fn run_stage(
             false => Powers::Unpack,
         },
         helper: setting.helper,
-    })?;
+    };
+    let way = contain::probe(setting.helper).way;
+    let ran = contain::run_with(way, &command, setting.faults)?;
     converted.stage.clone_from(&stage.name);
     converted.escapes.extend(ran.escapes);
     converted.leftovers.extend(ran.leftovers);
@@ -133,15 +172,15 @@ fn run_stage(
         }
     }
     let (stdout, stderr) = (ran.stdout.text(), ran.stderr.text());
-    let command: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
     converted.log.push_str(&format!(
         "$ {}\n{stdout}{stderr}[{:?}]\n",
-        command.join(" "),
+        words.join(" "),
         ran.ending
     ));
     converted.conversion = match ran.ending {
-        Ending::Exited(0) if fs::symlink_metadata(out).is_ok() => {
-            Conversion::Produced(out.to_owned(), stage.output)
+        Ending::Exited(0) if fs::symlink_metadata(&out).is_ok() => {
+            Conversion::Produced(out.clone(), stage.output)
         }
         Ending::Exited(0) => Conversion::Nothing,
         Ending::Exited(status) => Conversion::Rejected(status, last_line(&stderr)),
@@ -149,6 +188,12 @@ fn run_stage(
         Ending::TimedOut => Conversion::TimedOut,
         Ending::OverLimit(what) => Conversion::OverLimit(what),
     };
+    converted.stopped = ran.stopped;
+    let input = input.to_owned();
+    converted.stages.push((input, converted.conversion.clone()));
+    if !matches!(converted.conversion, Conversion::Produced(..)) {
+        converted.partial_output = fs::symlink_metadata(&out).is_ok().then_some(out);
+    }
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct Runner {
     pub package: Option<String>,
     /// What it cannot do by design and does not claim.
     pub lacks: Vec<Capability>,
+    /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
+    pub reproducible: bool,
     /// Failures that are known, with their reasons.
     pub expectations: Expectations,
     /// For a converter typed at the terminal, what was typed and the folder it was typed in.
@@ -270,6 +272,8 @@ struct RunnerFile {
     package: Option<String>,
     #[serde(default)]
     lacks: Vec<Capability>,
+    #[serde(default)]
+    reproducible: bool,
 }
 
 fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, RunnerError> {
@@ -299,6 +303,7 @@ fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, Runne
         needs: parsed.needs,
         package: parsed.package,
         lacks: parsed.lacks,
+        reproducible: parsed.reproducible,
         expectations,
         typed: None,
     })

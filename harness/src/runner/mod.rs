@@ -7,7 +7,7 @@ mod expectations;
 
 use std::fmt;
 
-pub use convert::{Conversion, Converted, Setting, convert};
+pub use convert::{Conversion, Converted, Setting, convert, convert_stage};
 pub use descriptor::{Capability, Chain, Input, Need, Runner, RunnerError, Runners, Typed};
 pub use expectations::{Expectations, Known};
 

@@ -17,7 +17,7 @@ use crate::boot::{self, Job, Outcome};
 use crate::case::Case;
 use crate::command::{EXIT_GREEN, EXIT_RED, find};
 use crate::image;
-use crate::runner::contain::{Limits, Surroundings};
+use crate::runner::contain::{Faults, Limits, Surroundings};
 use crate::runner::{Conversion, Format, Runners, Setting, convert};
 
 use report::{About, Entry, Report};
@@ -171,6 +171,7 @@ fn disks(
         helper: &helper,
         limits: Limits::default(),
         surroundings: Surroundings::default(),
+        faults: Faults::default(),
         privileged: false,
     };
     let mut disks = Vec::new();

@@ -1,0 +1,298 @@
+//! The work of one trial: conversions, and what comes of them.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::{
+    Equipment, Finding, FindingKind, Question, Reason, Source, Trial, TrialResult, Wanted, boot,
+    contain, fsck, tree,
+};
+use crate::image;
+use crate::read;
+use crate::runner::contain::Faults;
+use crate::runner::{Capability, Conversion, Converted, Format, Setting, convert};
+use crate::tree::{Tree, mtree};
+
+/// The work of one trial.
+pub(super) struct Cell<'a> {
+    pub(super) trial: &'a Trial<'a>,
+    pub(super) equipment: &'a Equipment,
+    pub(super) work: &'a Path,
+    pub(super) result: &'a mut TrialResult,
+    /// What the last artifact was read back to.
+    pub(super) tree: Option<Tree>,
+}
+
+impl<'a> Cell<'a> {
+    /// Asks one question; the twin of a reject case is asked with the prefix `twin-`.
+    pub(super) fn run(
+        &mut self,
+        question: &Question,
+        prefix: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let (layout, reference) = self.layout(question, prefix)?;
+        let setting = self.setting(question);
+        let converted = self.convert(&layout, &reference, &format!("{prefix}out"), &setting)?;
+        let mut findings = contain::findings(&converted);
+        findings.extend(self.judge(question, &converted, prefix)?);
+        if self.equipment.repeat {
+            findings.extend(self.repeat(question, &reference, &converted, prefix)?);
+        }
+        Ok(findings)
+    }
+
+    /// The question's image as a layout on disk, with the reference to convert.
+    pub(super) fn layout(
+        &self,
+        question: &Question,
+        prefix: &str,
+    ) -> anyhow::Result<(PathBuf, String)> {
+        match &question.source {
+            Source::Case(case) => {
+                let layout = self.work.join(format!("{prefix}layout"));
+                image::write_layout(case, &layout)?;
+                Ok((layout, image::TAG.to_owned()))
+            }
+            Source::Layout(layout, reference) => Ok((layout.clone(), reference.clone())),
+        }
+    }
+
+    /// How everything is converted the first time.
+    pub(super) fn setting(&self, question: &Question) -> Setting<'a> {
+        let equipment = self.equipment;
+        Setting {
+            helper: &equipment.helper,
+            limits: equipment.limits,
+            surroundings: equipment.surroundings.clone(),
+            privileged: question.privileged,
+            faults: Faults::default(),
+        }
+    }
+
+    /// Converts into a new folder of this name.
+    pub(super) fn convert(
+        &self,
+        layout: &Path,
+        reference: &str,
+        name: &str,
+        setting: &Setting<'_>,
+    ) -> anyhow::Result<Converted> {
+        let outputs = self.work.join(name);
+        fs::create_dir(&outputs)?;
+        let converted = convert(self.trial.chain, layout, reference, &outputs, setting)?;
+        fs::write(self.work.join(format!("{name}.log")), &converted.log)?;
+        Ok(converted)
+    }
+
+    /// What is to be said of a conversion.
+    pub(super) fn judge(
+        &mut self,
+        question: &Question,
+        converted: &Converted,
+        prefix: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        if !converted.protections_missing.is_empty() {
+            let missing = converted.protections_missing.join(", ");
+            self.unchecked(Reason::Contain, format!("without {missing}"));
+        }
+        let stage = &converted.stage;
+        let mut findings = Vec::new();
+        match &converted.conversion {
+            Conversion::Produced(artifact, format) => {
+                return self.produced(question, artifact, *format, prefix);
+            }
+            Conversion::Nothing => {
+                self.answer("nothing");
+                let text = format!("{stage}: exit 0, but there is no output");
+                findings.push(Finding::text(FindingKind::Silent, text));
+            }
+            Conversion::Rejected(status, why) => {
+                self.answer("reject");
+                findings.extend(self.rejected(question, stage, *status, why)?);
+            }
+            Conversion::Crashed(signal) => {
+                self.answer("crash");
+                let text = format!("{stage}: killed by signal {signal}");
+                findings.push(Finding::text(FindingKind::Crash, text));
+            }
+            Conversion::TimedOut => {
+                self.answer("timeout");
+                let seconds = self.equipment.limits.time.as_secs();
+                let text = format!("{stage}: not done after {seconds} s");
+                findings.push(Finding::text(FindingKind::Timeout, text));
+            }
+            Conversion::OverLimit(what) => {
+                self.answer("resource");
+                let text = format!("{stage}: stopped for using too much: {what}");
+                findings.push(Finding::text(FindingKind::Resource, text));
+            }
+        }
+        findings.extend(partial_output(converted));
+        Ok(findings)
+    }
+
+    fn rejected(
+        &mut self,
+        question: &Question,
+        stage: &str,
+        status: i32,
+        why: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        match &question.wanted {
+            Wanted::Reject { twin, .. } => {
+                // For the right reason: the same image without the offence must be accepted.
+                self.result.answer.clear();
+                let findings = self.run(twin, "twin-")?;
+                "reject".clone_into(&mut self.result.answer);
+                if findings.is_empty() {
+                    self.result
+                        .seen
+                        .push(format!("rejected (exit {status}), its twin accepted"));
+                }
+                Ok(findings
+                    .into_iter()
+                    .map(|finding| {
+                        let text = format!("the twin, which is repaired: {}", finding.line());
+                        Finding::text(finding.kind, text)
+                    })
+                    .collect())
+            }
+            Wanted::OneOf { reject: true, .. } | Wanted::Record => {
+                self.result.seen.push(format!("rejected (exit {status})"));
+                Ok(Vec::new())
+            }
+            Wanted::Tree(_) | Wanted::OneOf { .. } => {
+                let text = format!("{stage}: exit {status}: {why}");
+                Ok(vec![Finding::text(FindingKind::Rejected, text)])
+            }
+        }
+    }
+
+    fn produced(
+        &mut self,
+        question: &Question,
+        artifact: &Path,
+        format: Format,
+        prefix: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        if let Wanted::Reject { because, .. } = &question.wanted {
+            self.answer("accepted");
+            let text = format!("accepted, though {because}");
+            return Ok(vec![Finding::text(FindingKind::Accepted, text)]);
+        }
+        let (tree, mut findings) = match format {
+            Format::Dir => read_back(read::dir(artifact)),
+            Format::Tar => read_back(read::tar(artifact)),
+            Format::Ext4 | Format::Erofs | Format::Squashfs => {
+                self.filesystem(question, artifact, format, prefix)?
+            }
+        };
+        let Some(tree) = tree else {
+            return Ok(findings);
+        };
+        self.answer(&format!("tree:{}", tree_digest(&tree)));
+        let (mut differences, outcome) = tree::compare(&question.wanted, &tree, format);
+        self.set_aside_unclaimed(&mut differences);
+        if differences.is_empty() {
+            let paths = format!("{} paths as expected", tree.len());
+            self.result.seen.insert(
+                0,
+                match outcome {
+                    Some(name) => format!("{paths} ({name})"),
+                    None => paths,
+                },
+            );
+        }
+        findings.extend(differences);
+        self.tree = Some(tree);
+        Ok(findings)
+    }
+
+    /// Takes away differences in what a stage does not claim to carry over, and counts that as unchecked.
+    fn set_aside_unclaimed(&mut self, differences: &mut Vec<Finding>) {
+        let unclaimed = Capability::RootAttributes;
+        let stage = self
+            .trial
+            .chain
+            .stages
+            .iter()
+            .find(|stage| stage.lacks.contains(&unclaimed));
+        let Some(stage) = stage else { return };
+        let before = differences.len();
+        differences.retain(|finding| !finding.is_root_attribute());
+        if differences.len() < before {
+            let cause = format!("{} does not claim the root's own attributes", stage.name);
+            self.unchecked(Reason::Capability, cause);
+        }
+    }
+
+    /// fsck, then the guest: a full read by its kernel, and the image's own shell.
+    fn filesystem(
+        &mut self,
+        question: &Question,
+        image: &Path,
+        format: Format,
+        prefix: &str,
+    ) -> anyhow::Result<(Option<Tree>, Vec<Finding>)> {
+        let mut findings = Vec::new();
+        match fsck::command(format).filter(|command| self.equipment.has(command[0])) {
+            Some(command) => {
+                let found = fsck::check(image, command, self.work, self.equipment)?;
+                if found.is_empty() {
+                    self.result.seen.push(format!("{} clean", command[0]));
+                }
+                findings.extend(found);
+            }
+            None => {
+                self.unchecked(Reason::Fsck, format!("no fsck for {format} here"));
+            }
+        }
+        let machine = match &self.equipment.machine {
+            Ok(machine) => machine,
+            Err(why) => {
+                self.unchecked(Reason::Boot, why.clone());
+                return Ok((None, findings));
+            }
+        };
+        let transcript = self.work.join(format!("{prefix}transcript"));
+        let seen = boot::boot(machine, image, format, question, &transcript)?;
+        if seen.answered {
+            self.result.seen.push("/bin/sh answered".to_owned());
+        }
+        findings.extend(seen.findings);
+        Ok((seen.tree, findings))
+    }
+
+    /// Notes what could not be checked.
+    pub(super) fn unchecked(&mut self, reason: Reason, cause: String) {
+        self.result.unchecked.insert(reason, cause);
+    }
+
+    fn answer(&mut self, answer: &str) {
+        answer.clone_into(&mut self.result.answer);
+    }
+}
+
+/// An output that a failed stage left.
+pub(super) fn partial_output(converted: &Converted) -> Option<Finding> {
+    let (stage, partial) = (&converted.stage, converted.partial_output.as_ref()?);
+    let name = partial.file_name().unwrap_or_default().to_string_lossy();
+    let text = format!("{stage} failed and left its output `{name}`");
+    Some(Finding::text(FindingKind::Unclean, text))
+}
+
+fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding>) {
+    match tree {
+        Ok(tree) => (Some(tree), Vec::new()),
+        Err(error) => {
+            let text = format!("the output cannot be read back: {error}");
+            (None, vec![Finding::text(FindingKind::Silent, text)])
+        }
+    }
+}
+
+fn tree_digest(tree: &Tree) -> String {
+    use sha2::{Digest as _, Sha256};
+    data_encoding::HEXLOWER.encode(&Sha256::digest(mtree::print(tree, &[])))[..16].to_owned()
+}

@@ -1,0 +1,276 @@
+//! The same conversion a second time, in other surroundings: nothing of them may show in the result.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use fs_err as fs;
+
+use super::cell::Cell;
+use super::{Finding, FindingKind, Question, Reason, boot, contain};
+use crate::read;
+use crate::runner::contain::Surroundings;
+use crate::runner::{Conversion, Converted, Format, Runner, Setting, convert_stage};
+use crate::tree::{Difference, Tree, diff, mtree};
+
+impl Cell<'_> {
+    /// Runs every stage of a conversion again on what it was given the first time.
+    pub(super) fn repeat(
+        &mut self,
+        question: &Question,
+        reference: &str,
+        first: &Converted,
+        prefix: &str,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let chain = self.trial.chain;
+        let setting = Setting {
+            surroundings: other(&self.equipment.surroundings, &question.id),
+            ..self.setting(question)
+        };
+        let mut findings = Vec::new();
+        let mut pairs = Vec::new();
+        for (index, (stage, (input, ending))) in chain.stages.iter().zip(&first.stages).enumerate()
+        {
+            // A second time limit would tell nothing that the first did not.
+            if matches!(ending, Conversion::TimedOut | Conversion::OverLimit(_)) {
+                break;
+            }
+            if let Conversion::Produced(artifact, format) = ending
+                && *format != Format::Dir
+            {
+                wait_for_another_second(artifact)?;
+            }
+            let work = self.work.join(format!("{prefix}again-{index}"));
+            fs::create_dir(&work)?;
+            let again = convert_stage(stage, input, reference, &work, &setting)?;
+            fs::write(work.with_extension("log"), &again.log)?;
+            findings.extend(only_now(first, &again));
+            pairs.push((stage, ending, again.conversion));
+        }
+        // Not before: reading changes access times, which a packer may copy.
+        let mut tree = self.tree.take();
+        for (index, (stage, ending, again)) in pairs.iter().enumerate() {
+            let is_last = index + 1 == chain.stages.len();
+            let tree = if is_last { tree.take() } else { None };
+            findings.extend(self.compare(question, stage, (ending, tree), again)?);
+        }
+        if findings.is_empty() && !first.stages.is_empty() {
+            self.result.seen.push("the same twice".to_owned());
+        }
+        Ok(findings)
+    }
+
+    fn compare(
+        &mut self,
+        question: &Question,
+        stage: &Runner,
+        first: (&Conversion, Option<Tree>),
+        again: &Conversion,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let (first, tree) = first;
+        let name = &stage.name;
+        let (Conversion::Produced(a, format), Conversion::Produced(b, _)) = (first, again) else {
+            let (first, again) = (ending(first), ending(again));
+            return Ok(match first == again {
+                true => Vec::new(),
+                false => vec![unstable(format!("{name}: first {first}, again {again}"))],
+            });
+        };
+        if *format == Format::Dir {
+            return Ok(trees(name, read::dir(a), read::dir(b)));
+        }
+        let difference = first_difference(a, b)?;
+        let Some(offset) = difference else {
+            return Ok(Vec::new());
+        };
+        let mut findings = Vec::new();
+        if stage.reproducible {
+            let text = format!("{name} claims equal bytes: they differ at byte {offset}");
+            findings.push(unstable(text));
+        }
+        findings.extend(match format {
+            Format::Tar => trees(name, read::tar(a), read::tar(b)),
+            _ => self.filesystems(question, name, (a, tree), b, *format)?,
+        });
+        Ok(findings)
+    }
+
+    /// Images of unequal bytes: the guest says whether their trees are equal.
+    fn filesystems(
+        &mut self,
+        question: &Question,
+        name: &str,
+        first: (&Path, Option<Tree>),
+        again: &Path,
+        format: Format,
+    ) -> anyhow::Result<Vec<Finding>> {
+        let (image, Some(tree)) = first else {
+            // It could not be read the first time, which is said elsewhere.
+            return Ok(Vec::new());
+        };
+        if format == Format::Erofs && only_time_of_making(image, again, &tree)? {
+            return Ok(Vec::new());
+        }
+        let machine = match &self.equipment.machine {
+            Ok(machine) => machine,
+            Err(why) => {
+                self.unchecked(Reason::Boot, why.clone());
+                return Ok(Vec::new());
+            }
+        };
+        let transcript = again.with_extension("transcript");
+        let seen = boot::read(machine, again, format, &transcript)
+            .with_context(|| format!("failed to read the second image of {}", question.id))?;
+        Ok(match seen {
+            Some(again) => differences(name, &tree, &again),
+            None => vec![unstable(format!(
+                "{name}: the second image cannot be read back"
+            ))],
+        })
+    }
+}
+
+/// What must not show: half of the cases with a mask that takes away, half with one that takes nothing.
+fn other(first: &Surroundings, id: &str) -> Surroundings {
+    Surroundings {
+        umask: if id.len() % 2 == 0 { 0o077 } else { 0 },
+        cwd: "/usr".into(),
+        // A zone of no place, which needs no file.
+        time_zone: "XYZ-11:37".into(),
+        locale: "C.UTF-8".into(),
+        hostname: "elsewhere".into(),
+        path: first.path.clone(),
+    }
+}
+
+/// Archives and images keep whole seconds, so the clock must show that it runs.
+fn wait_for_another_second(artifact: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    let made = fs::symlink_metadata(artifact)?.ctime();
+    loop {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.context("the clock stands before 1970")?;
+        // A clock that was set back would keep us here.
+        if i64::try_from(now.as_secs()).is_ok_and(|now| now != made) {
+            return Ok(());
+        }
+        std::thread::sleep(
+            Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into()),
+        );
+    }
+}
+
+/// What was only done outside the output the second time.
+fn only_now(first: &Converted, again: &Converted) -> Vec<Finding> {
+    let known = contain::findings(first);
+    let mut findings = contain::findings(again);
+    findings.retain(|finding| !known.contains(finding));
+    findings
+}
+
+/// How a conversion ended, in words that are equal for endings that are.
+fn ending(conversion: &Conversion) -> String {
+    match conversion {
+        Conversion::Produced(..) => "exit 0".to_owned(),
+        Conversion::Nothing => "exit 0 without an output".to_owned(),
+        Conversion::Rejected(status, _) => format!("exit {status}"),
+        Conversion::Crashed(signal) => format!("signal {signal}"),
+        Conversion::TimedOut => "no end in time".to_owned(),
+        Conversion::OverLimit(what) => format!("too much {what}"),
+    }
+}
+
+fn trees(
+    name: &str,
+    first: Result<Tree, read::Unreadable>,
+    again: Result<Tree, read::Unreadable>,
+) -> Vec<Finding> {
+    match (first, again) {
+        (Ok(first), Ok(again)) => differences(name, &first, &again),
+        (Err(_), Err(_)) => Vec::new(),
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => {
+            vec![unstable(format!("{name}: only once readable: {error}"))]
+        }
+    }
+}
+
+fn differences(name: &str, first: &Tree, again: &Tree) -> Vec<Finding> {
+    let lines = diff(first, again).into_iter().map(|difference| {
+        let text = match difference {
+            Difference::Missing(path) => format!("only first  {}", mtree::name(&path)),
+            Difference::Extra(path) => format!("only again  {}", mtree::name(&path)),
+            Difference::Modified {
+                path,
+                key,
+                want,
+                got,
+            } => {
+                let (path, key) = (mtree::name(&path), key.word());
+                format!("{path}  {key}  first {want}  again {got}")
+            }
+        };
+        unstable(format!("{name}: {text}"))
+    });
+    lines.collect()
+}
+
+fn unstable(text: String) -> Finding {
+    Finding::text(FindingKind::Unstable, text)
+}
+
+/// The offset of the first byte in which two files differ, their end included.
+fn first_difference(a: &Path, b: &Path) -> anyhow::Result<Option<u64>> {
+    let (mut a, mut b) = (fs::File::open(a)?, fs::File::open(b)?);
+    let mut offset = 0;
+    let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        let (m, n) = (
+            fill(a.file_mut(), &mut left)?,
+            fill(b.file_mut(), &mut right)?,
+        );
+        let differs = left[..m].iter().zip(&right[..n]).position(|(x, y)| x != y);
+        if let Some(at) = differs.or((m != n).then_some(m.min(n))) {
+            return Ok(Some(offset + at as u64));
+        }
+        if m == 0 {
+            return Ok(None);
+        }
+        offset += m as u64;
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..])? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    Ok(length)
+}
+
+/// Whether two EROFS images of one input differ only in the superblock's checksum and time of making.
+/// Inodes in the short form have that time, so no file of the first may have it.
+fn only_time_of_making(a: &Path, b: &Path, tree: &Tree) -> anyhow::Result<bool> {
+    const CHECKSUM: std::ops::Range<usize> = 1028..1032;
+    const BUILD_TIME: std::ops::Range<usize> = 1048..1060;
+    let (mut a, mut b) = (fs::read(a)?, fs::read(b)?);
+    if a.len() < BUILD_TIME.end || b.len() < BUILD_TIME.end {
+        return Ok(false);
+    }
+    let seconds: [u8; 8] = a[1048..1056].try_into().expect("eight bytes");
+    let made = i64::from_le_bytes(seconds);
+    let mut times = tree.iter().filter_map(|(_, _, inode)| inode.mtime);
+    if times.any(|time| time.seconds == made) {
+        return Ok(false);
+    }
+    for bytes in [&mut a, &mut b] {
+        bytes[CHECKSUM].fill(0);
+        bytes[BUILD_TIME].fill(0);
+    }
+    Ok(a == b)
+}
