@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use fs_err as fs;
 
 use super::{
@@ -20,6 +21,8 @@ pub(super) struct Cell<'a> {
     pub(super) equipment: &'a Equipment,
     pub(super) work: &'a Path,
     pub(super) result: &'a mut TrialResult,
+    /// When the trial began, in seconds since 1970.
+    pub(super) started: i64,
     /// What the last artifact was read back to.
     pub(super) tree: Option<Tree>,
 }
@@ -255,6 +258,7 @@ impl<'a> Cell<'a> {
                 return Ok((None, findings));
             }
         };
+        forget(image)?;
         let transcript = self.work.join(format!("{prefix}transcript"));
         let seen = boot::boot(machine, image, format, question, &transcript)?;
         if seen.answered {
@@ -280,6 +284,15 @@ pub(super) fn partial_output(converted: &Converted) -> Option<Finding> {
     let name = partial.file_name().unwrap_or_default().to_string_lossy();
     let text = format!("{stage} failed and left its output `{name}`");
     Some(Finding::text(FindingKind::Unclean, text))
+}
+
+/// Has the kernel drop its cached pages of a file, so that what is read next is what the disk has: bytes
+/// that a converter wrote past the cache, through a loop device say, must be the ones that are booted.
+fn forget(image: &Path) -> anyhow::Result<()> {
+    let file = fs::File::open(image)?;
+    file.sync_data()?;
+    rustix::fs::fadvise(file.file(), 0, None, rustix::fs::Advice::DontNeed)
+        .with_context(|| format!("failed to drop the cached pages of `{}`", image.display()))
 }
 
 fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding>) {

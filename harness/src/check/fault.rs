@@ -14,9 +14,12 @@ use fs_err as fs;
 use rustix::process::Signal;
 
 use super::cell::{Cell, partial_output};
+use super::repeat::first_difference;
 use super::{Finding, FindingKind, Question, Reason, contain};
+use crate::read;
 use crate::runner::contain::{Faults, Leftover, Stop};
-use crate::runner::{Conversion, Converted, Setting};
+use crate::runner::{Conversion, Converted, Format, Setting};
+use crate::tree::diff;
 
 /// What goes wrong on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +186,16 @@ impl Cell<'_> {
             });
             return Ok(findings);
         }
-        Ok(self.failure(converted, fault))
+        let mut findings = self.failure(converted, fault);
+        if let (Conversion::Produced(whole, format), Some(left)) =
+            (&sound.conversion, &converted.partial_output)
+            && is_same(whole, left, *format)?
+        {
+            // The signal came when all was done.
+            findings.retain(|finding| finding.kind != FindingKind::Unclean);
+            self.result.seen.push(format!("complete before {fault}"));
+        }
+        Ok(findings)
     }
 
     fn all_findings(
@@ -258,6 +270,16 @@ impl Cell<'_> {
         let (_, blob) = largest.context("the layout holds no files")?;
         Ok((own, blob))
     }
+}
+
+/// Whether what a stopped converter left is all that it makes when it is not stopped.
+fn is_same(whole: &Path, left: &Path, format: Format) -> anyhow::Result<bool> {
+    let trees = match format {
+        Format::Dir => (read::dir(whole), read::dir(left)),
+        Format::Tar => (read::tar(whole), read::tar(left)),
+        _ => return Ok(first_difference(whole, left)?.is_none()),
+    };
+    Ok(matches!(trees, (Ok(whole), Ok(left)) if diff(&whole, &left).is_empty()))
 }
 
 /// Whether death by this signal is what the fault asked for.

@@ -13,7 +13,7 @@ use super::{Finding, FindingKind, Question, Reason, boot, contain};
 use crate::read;
 use crate::runner::contain::Surroundings;
 use crate::runner::{Conversion, Converted, Format, Runner, Setting, convert_stage};
-use crate::tree::{Difference, Tree, diff, mtree};
+use crate::tree::{Difference, Key, Tree, diff, mtree};
 
 impl Cell<'_> {
     /// Runs every stage of a conversion again on what it was given the first time.
@@ -38,7 +38,8 @@ impl Cell<'_> {
                 break;
             }
             if let Conversion::Produced(artifact, format) = ending
-                && *format != Format::Dir
+                && format.is_filesystem()
+                && is_patient(&question.id)
             {
                 wait_for_another_second(artifact)?;
             }
@@ -79,22 +80,92 @@ impl Cell<'_> {
             });
         };
         if *format == Format::Dir {
-            return Ok(trees(name, read::dir(a), read::dir(b)));
+            return Ok(self.trees(name, read::dir(a), read::dir(b)));
         }
+        let mut findings: Vec<Finding> = match &tree {
+            Some(tree) => self.clock(name, tree),
+            None => Vec::new(),
+        };
         let difference = first_difference(a, b)?;
         let Some(offset) = difference else {
-            return Ok(Vec::new());
+            return Ok(findings);
         };
-        let mut findings = Vec::new();
         if stage.reproducible {
             let text = format!("{name} claims equal bytes: they differ at byte {offset}");
             findings.push(unstable(text));
         }
         findings.extend(match format {
-            Format::Tar => trees(name, read::tar(a), read::tar(b)),
+            Format::Tar => self.trees(name, read::tar(a), read::tar(b)),
             _ => self.filesystems(question, name, (a, tree), b, *format)?,
         });
+        findings.dedup();
         Ok(findings)
+    }
+
+    fn trees(
+        &self,
+        name: &str,
+        first: Result<Tree, read::Unreadable>,
+        again: Result<Tree, read::Unreadable>,
+    ) -> Vec<Finding> {
+        match (first, again) {
+            (Ok(first), Ok(again)) => {
+                let mut findings = self.clock(name, &first);
+                findings.extend(self.differences(name, &first, &again));
+                findings
+            }
+            (Err(_), Err(_)) => Vec::new(),
+            (Ok(_), Err(error)) | (Err(error), Ok(_)) => {
+                vec![unstable(format!("{name}: only once readable: {error}"))]
+            }
+        }
+    }
+
+    /// Files with a time at which this trial ran: the clock shows, even if its second did not change
+    /// between the two conversions.
+    fn clock(&self, name: &str, tree: &Tree) -> Vec<Finding> {
+        let shown = tree
+            .iter()
+            .filter(|(_, _, inode)| inode.mtime.is_some_and(|time| self.ran_at(time.seconds)));
+        shown
+            .map(|(path, _, _)| clock_shows(name, &mtree::name(path)))
+            .collect()
+    }
+
+    /// Whether a time, give or take a second, is one at which this trial ran.
+    fn ran_at(&self, seconds: i64) -> bool {
+        (self.started - 1..=seconds_since_1970() + 1).contains(&seconds)
+    }
+
+    fn differences(&self, name: &str, first: &Tree, again: &Tree) -> Vec<Finding> {
+        let of_the_clock = |path: &[u8]| {
+            let time = first.get(path).and_then(|inode| inode.mtime);
+            time.is_some_and(|time| self.ran_at(time.seconds))
+        };
+        let mut findings = Vec::new();
+        for difference in diff(first, again) {
+            let text = match difference {
+                // Said already.
+                Difference::Modified {
+                    path,
+                    key: Key::Time,
+                    ..
+                } if of_the_clock(&path) => continue,
+                Difference::Missing(path) => format!("only first  {}", mtree::name(&path)),
+                Difference::Extra(path) => format!("only again  {}", mtree::name(&path)),
+                Difference::Modified {
+                    path,
+                    key,
+                    want,
+                    got,
+                } => {
+                    let (path, key) = (mtree::name(&path), key.word());
+                    format!("{path}  {key}  first {want}  again {got}")
+                }
+            };
+            findings.push(unstable(format!("{name}: {text}")));
+        }
+        findings
     }
 
     /// Images of unequal bytes: the guest says whether their trees are equal.
@@ -124,7 +195,7 @@ impl Cell<'_> {
         let seen = boot::read(machine, again, format, &transcript)
             .with_context(|| format!("failed to read the second image of {}", question.id))?;
         Ok(match seen {
-            Some(again) => differences(name, &tree, &again),
+            Some(again) => self.differences(name, &tree, &again),
             None => vec![unstable(format!(
                 "{name}: the second image cannot be read back"
             ))],
@@ -145,21 +216,30 @@ fn other(first: &Surroundings, id: &str) -> Surroundings {
     }
 }
 
-/// Archives and images keep whole seconds, so the clock must show that it runs.
+/// Whether the second conversion waits for another second of the clock. Trees show the clock anyway; this
+/// is for the times a filesystem keeps of itself, which do not depend on the case.
+fn is_patient(id: &str) -> bool {
+    id.starts_with("image/") || id == "layout"
+}
+
+/// Filesystems keep whole seconds, so the clock must show that it runs.
 fn wait_for_another_second(artifact: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
     let made = fs::symlink_metadata(artifact)?.ctime();
-    loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.context("the clock stands before 1970")?;
-        // A clock that was set back would keep us here.
-        if i64::try_from(now.as_secs()).is_ok_and(|now| now != made) {
-            return Ok(());
+    // A clock that is set back meanwhile cannot keep us here.
+    for _ in 0..10 {
+        if seconds_since_1970() > made {
+            break;
         }
-        std::thread::sleep(
-            Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into()),
-        );
+        std::thread::sleep(Duration::from_millis(110));
     }
+    Ok(())
+}
+
+/// The time of the host's clock.
+pub(super) fn seconds_since_1970() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs().cast_signed())
 }
 
 /// What was only done outside the output the second time.
@@ -182,38 +262,8 @@ fn ending(conversion: &Conversion) -> String {
     }
 }
 
-fn trees(
-    name: &str,
-    first: Result<Tree, read::Unreadable>,
-    again: Result<Tree, read::Unreadable>,
-) -> Vec<Finding> {
-    match (first, again) {
-        (Ok(first), Ok(again)) => differences(name, &first, &again),
-        (Err(_), Err(_)) => Vec::new(),
-        (Ok(_), Err(error)) | (Err(error), Ok(_)) => {
-            vec![unstable(format!("{name}: only once readable: {error}"))]
-        }
-    }
-}
-
-fn differences(name: &str, first: &Tree, again: &Tree) -> Vec<Finding> {
-    let lines = diff(first, again).into_iter().map(|difference| {
-        let text = match difference {
-            Difference::Missing(path) => format!("only first  {}", mtree::name(&path)),
-            Difference::Extra(path) => format!("only again  {}", mtree::name(&path)),
-            Difference::Modified {
-                path,
-                key,
-                want,
-                got,
-            } => {
-                let (path, key) = (mtree::name(&path), key.word());
-                format!("{path}  {key}  first {want}  again {got}")
-            }
-        };
-        unstable(format!("{name}: {text}"))
-    });
-    lines.collect()
+fn clock_shows(name: &str, path: &str) -> Finding {
+    unstable(format!("{name}: {path}  time  that of the conversion"))
 }
 
 fn unstable(text: String) -> Finding {
@@ -221,7 +271,7 @@ fn unstable(text: String) -> Finding {
 }
 
 /// The offset of the first byte in which two files differ, their end included.
-fn first_difference(a: &Path, b: &Path) -> anyhow::Result<Option<u64>> {
+pub(super) fn first_difference(a: &Path, b: &Path) -> anyhow::Result<Option<u64>> {
     let (mut a, mut b) = (fs::File::open(a)?, fs::File::open(b)?);
     let mut offset = 0;
     let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);

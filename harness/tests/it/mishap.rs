@@ -1,0 +1,118 @@
+//! `--fault`: what goes wrong on purpose, and what a converter makes of it.
+
+use crate::project::{GOOD, PLAIN, Project, Said, plain};
+use crate::require::{contained, root};
+
+const FAULTS: [&str; 5] = [
+    "disk-full",
+    "slow-blob",
+    "truncate-blob",
+    "kill-at=50%",
+    "term-at=50%",
+];
+
+/// Writes in place, slowly enough to be met in the middle, and takes any failure for none.
+const CARELESS: &str = "{harness} convert --layout {layout} --reference {tag} --format tar $TMPDIR/t; \
+     head -c 800000 $TMPDIR/t > {out}; sleep 0.5; tail -c +800001 $TMPDIR/t >> {out}; rm -f $TMPDIR/t";
+
+/// A case whose output is large enough to be met in its middle.
+fn large() -> Project {
+    let entry = "{ file = \"etc/large\", pattern = { seed = 1, size = 1000000 } }, { file";
+    let text = PLAIN.replacen("{ file", entry, 1);
+    Project::with_cases(&[("name/large", &text)])
+}
+
+#[track_caller]
+fn run(project: &Project, command: &str, fault: &str) -> Said {
+    project.convert(command, "tar", &["--fault", fault])
+}
+
+#[test]
+fn a_good_converter_fails_cleanly_or_does_not_fail() {
+    if !contained("a full disk") {
+        return;
+    }
+    let project = large();
+    for fault in FAULTS {
+        run(&project, GOOD, fault)
+            .is(0)
+            .prints(&format!("fault: {fault}"));
+    }
+    run(&project, GOOD, "truncate-blob").prints("exit 1 after truncate-blob, nothing left");
+}
+
+#[test]
+fn a_careless_converter_is_found_out_by_every_fault() {
+    if !contained("a full disk") {
+        return;
+    }
+    let project = large();
+    for (fault, finding) in [
+        ("disk-full", "silent    "),
+        ("slow-blob", "silent    "),
+        (
+            "truncate-blob",
+            "accepted  accepted, though half of a layer's blob",
+        ),
+        (
+            "kill-at=50%",
+            "unclean   command failed and left its output",
+        ),
+        (
+            "term-at=50%",
+            "unclean   command failed and left its output",
+        ),
+    ] {
+        run(&project, CARELESS, fault).is(1).prints(finding);
+    }
+}
+
+#[test]
+fn a_temporary_file_is_excused_after_a_kill_only() {
+    if !contained("signals to a converter") {
+        return;
+    }
+    // What is beside the output under a temporary's name goes when its maker may still act.
+    let script = "head -c 20000 /dev/zero > $TMPDIR/left; head -c 20000 /dev/zero > {out}.tmp; sleep 0.5; \
+                  rm $TMPDIR/left {out}.tmp";
+    let command = format!("{script}; {GOOD}");
+    let project = plain();
+    run(&project, &command, "kill-at=50%").is(0);
+    run(&project, &command, "term-at=50%")
+        .is(1)
+        .prints("unclean   command left a temporary file");
+}
+
+#[test]
+fn what_is_wrong_without_a_fault_is_not_blamed_on_it() {
+    if !root("owners of a directory") || !contained("a slow blob") {
+        return;
+    }
+    let project = plain();
+    let script = "trap '' TERM; {harness} convert --layout {layout} --reference {tag} {out} && \
+                  touch {out}/extra && sleep 0.2";
+    let convert = |more| project.convert(script, "dir", more);
+    convert(&[]).is(1).prints("extra     ./extra");
+    convert(&["--fault", "term-at=50%"])
+        .is(0)
+        .prints("done in spite of term-at=50%");
+}
+
+#[test]
+fn a_fault_is_asked_only_where_it_says_something() {
+    let project = plain();
+    project
+        .harness(&[
+            "run",
+            "--converter",
+            "native+mkfs.ext4",
+            "--fault",
+            "slow-blob",
+            "--boot=off",
+        ])
+        .prints("mkfs.ext4 does not read the layout itself");
+    project
+        .harness(&["run", "--fault", "disk-ful"])
+        .is(2)
+        .complains("there are disk-full, slow-blob");
+}

@@ -1,0 +1,108 @@
+//! What shows through in a second conversion is found, and nothing else is.
+
+use crate::project::{GOOD, Project, plain};
+use crate::require::{contained, root};
+
+/// A converter that makes a directory, and then does something to it.
+fn with_runner(after: &str, more: &str) -> Project {
+    let project = plain();
+    let script = format!(
+        "{{harness}} convert --layout {{layout}} --reference {{tag}} --format dir {{out}} && cd {{out}} && {after}"
+    );
+    let text = format!(
+        "summary = \"x\"\ninput = \"layout\"\noutput = \"dir\"\ncommand = [\"sh\", \"-c\", '''{script}''']\n{more}\n"
+    );
+    project.write("runners/mine/runner.toml", &text);
+    project
+}
+
+const RUN: [&str; 6] = [
+    "run",
+    "--converter",
+    "mine",
+    "--format",
+    "dir",
+    "--boot=off",
+];
+
+#[test]
+fn what_shows_through_is_unstable() {
+    if !root("owners of a directory") || !contained("surroundings of a converter") {
+        return;
+    }
+    for (after, finding) in [
+        (
+            "mkdir d && touch -d @0 d",
+            "./d  mode  first 0755  again 0700",
+        ),
+        ("date +%Z > f", "unstable  mine: ./f  s"),
+        ("echo $LC_ALL > f", "unstable  mine: ./f  s"),
+        ("uname -n > f", "unstable  mine: ./f  s"),
+        ("head -c 8 /dev/urandom > f", "unstable  mine: ./f  s"),
+        ("touch f", "./f  time  that of the conversion"),
+        ("test $(umask) = 0022", "first exit 0, again exit 1"),
+        ("test $(umask) = 0022 || touch f", "only again  ./f"),
+        ("test $(umask) != 0022 || touch f", "only first  ./f"),
+        (
+            "test $(umask) = 0022 || kill -9 $$",
+            "first exit 0, again signal 9",
+        ),
+        ("test $(umask) = 0022 || touch /stray", "Created /stray"),
+    ] {
+        let said = with_runner(after, "").harness(&RUN).is(1);
+        assert!(said.stdout.contains(finding), "{after}: {}", said.stdout);
+        // Once is as good as ever.
+        let mut once = RUN.to_vec();
+        once.push("--once");
+        let said = with_runner(after, "").harness(&once);
+        assert!(
+            !said.stdout.contains("unstable"),
+            "{after}: {}",
+            said.stdout
+        );
+    }
+}
+
+#[test]
+fn the_working_folder_must_not_show() {
+    if !root("owners of a directory") || !contained("surroundings of a converter") {
+        return;
+    }
+    let project = plain();
+    let script = "pwd > $TMPDIR/f; {harness} convert --layout {layout} --reference {tag} {out} && \
+                  mv $TMPDIR/f {out}/f && touch -d @0 {out}/f {out}";
+    let text = format!(
+        "summary = \"x\"\ninput = \"layout\"\noutput = \"dir\"\ncommand = [\"sh\", \"-c\", '''{script}''']\n"
+    );
+    project.write("runners/mine/runner.toml", &text);
+    project.harness(&RUN).is(1).prints("unstable  mine: ./f");
+}
+
+#[test]
+fn a_good_converter_is_the_same_twice() {
+    plain()
+        .convert(GOOD, "tar", &[])
+        .is(0)
+        .prints("the same twice");
+    if root("owners of a directory") {
+        let project = with_runner("true", "");
+        project.harness(&RUN).is(0).prints("the same twice");
+    }
+}
+
+#[test]
+fn equal_bytes_are_only_asked_of_who_claims_them() {
+    let script = format!("{GOOD} && date +%N >> {{out}}");
+    for (claim, code) in [("true", 1), ("false", 0)] {
+        let project = plain();
+        let text = format!(
+            "summary = \"x\"\ninput = \"layout\"\noutput = \"tar\"\nreproducible = {claim}\n\
+             command = [\"sh\", \"-c\", '''{script}''']\n"
+        );
+        project.write("runners/mine/runner.toml", &text);
+        let said = project.harness(&["run", "--converter", "mine", "--format", "tar"]);
+        let said = said.is(code);
+        let claims = said.stdout.contains("unstable  mine claims equal bytes");
+        assert_eq!(claims, code == 1, "{}", said.stdout);
+    }
+}
