@@ -9,6 +9,7 @@ mod interrupt;
 mod list;
 mod run;
 mod show;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ enum Command {
     Bless(bless::Bless),
     Convert(convert::Convert),
     Bench(bench::Bench),
+    Soak(soak::Soak),
 }
 
 /// Runs the command line and gives the exit code: 0 nothing red, 1 some verdict red, 2 usage or
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Bless(bless) => bless.run(&home),
         Command::Convert(convert) => convert.run(),
         Command::Bench(bench) => bench.run(&home),
+        Command::Soak(soak) => soak.run(&home),
     };
     match result {
         Ok(code) => ExitCode::from(code),

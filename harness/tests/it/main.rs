@@ -15,4 +15,5 @@ mod repeat;
 mod require;
 mod roundtrip;
 mod runs;
+mod soak;
 mod tidy;
