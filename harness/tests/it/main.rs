@@ -8,6 +8,7 @@ mod faults;
 mod images;
 mod interop;
 mod layouts;
+mod matrix;
 mod project;
 mod require;
 mod roundtrip;
