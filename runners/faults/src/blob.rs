@@ -28,29 +28,16 @@ pub(crate) fn unpack(layer: &Layer, fault: Option<Fault>) -> Result<Vec<u8>, Ref
         Compression::Zstd => unzstd(blob, fault)?,
     };
     match &layer.diff_id {
-        Some(id) if *id != digest_of(&archive) && !skips_diff_id(fault) => {
+        Some(id) if *id != digest_of(&archive) => {
             Err(Refusal::new("the archive is not what the diff ID names"))
         }
         _ => Ok(archive),
     }
 }
 
-/// What reads less than there is never has the right diff ID: those tools do not look at it.
-fn skips_diff_id(fault: Option<Fault>) -> bool {
-    matches!(
-        fault,
-        Some(
-            Fault::FirstGzipMemberOnly
-                | Fault::FirstZstdFrameOnly
-                | Fault::GzipTruncationAccepted
-                | Fault::DigestUnchecked
-        )
-    )
-}
-
 fn compression_of(layer: &Layer, fault: Option<Fault>) -> Result<Compression, Refusal> {
     let media_type = layer.media_type.as_str();
-    if fault == Some(Fault::LayerMediaTypeIgnored) {
+    if let Some(Fault::LayerMediaTypeIgnored | Fault::MediaTypesIgnored) = fault {
         let blob = layer.blob.as_slice();
         return Ok(match () {
             () if blob.starts_with(GZIP) => Compression::Gzip,
@@ -75,17 +62,15 @@ fn compression_of(layer: &Layer, fault: Option<Fault>) -> Result<Compression, Re
 }
 
 fn gunzip(blob: &[u8], fault: Option<Fault>) -> Result<Vec<u8>, Refusal> {
-    if fault == Some(Fault::GzipOptionalFieldsRefused)
-        && blob.get(3).is_some_and(|flags| *flags != 0)
-    {
-        return Err(Refusal::new("gzip: optional fields"));
-    }
     let mut archive = Vec::new();
     let result = match fault {
         Some(Fault::FirstGzipMemberOnly) => GzDecoder::new(blob)
             .take(ARCHIVE_BYTES_MAX)
             .read_to_end(&mut archive),
         Some(Fault::GzipTrailerUnchecked) => return inflate_only(blob),
+        Some(Fault::GzipOptionalFieldsRefused | Fault::SecondGzipMemberRefused) => {
+            return gunzip_members(blob, fault);
+        }
         _ => MultiGzDecoder::new(blob)
             .take(ARCHIVE_BYTES_MAX)
             .read_to_end(&mut archive),
@@ -96,6 +81,26 @@ fn gunzip(blob: &[u8], fault: Option<Fault>) -> Result<Vec<u8>, Refusal> {
         }
         _ => Ok(archive),
     }
+}
+
+/// Members one by one, for faults that do not like what they see.
+fn gunzip_members(blob: &[u8], fault: Option<Fault>) -> Result<Vec<u8>, Refusal> {
+    let mut archive = Vec::new();
+    let mut rest = blob;
+    while rest.starts_with(GZIP) {
+        let has_optional = rest.get(3).is_some_and(|flags| *flags != 0);
+        if has_optional && fault == Some(Fault::GzipOptionalFieldsRefused) {
+            return Err(Refusal::new("gzip: optional fields"));
+        }
+        if rest.len() < blob.len() && fault == Some(Fault::SecondGzipMemberRefused) {
+            return Err(Refusal::new("gzip: something stands behind the stream"));
+        }
+        let mut member = GzDecoder::new(rest);
+        let read = member.read_to_end(&mut archive);
+        read.map_err(|error| Refusal::new(format!("gzip: {error}")))?;
+        rest = member.into_inner();
+    }
+    Ok(archive)
 }
 
 /// The members' deflate streams alone; trailers are stepped over unread.

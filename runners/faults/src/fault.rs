@@ -51,9 +51,9 @@ faults! {
     WhiteoutsAfterAllLayers = "whiteouts-after-all-layers",
     /// A layer's archive is extracted whole, then its markers are applied to the result.
     HypemanInVm = "hypeman-in-vm",
-    /// Layers are read top first, the first entry of a path wins, hard links are resolved in the end.
+    /// Layers are read top first, the first entry of a path wins, hard links are resolved at the end.
     ReverseWalkFirstWins = "reverse-walk-first-wins",
-    /// A whiteout reaches only the layer directly below.
+    /// Layers are read top first, and a whiteout reaches only the layer directly below.
     WhiteoutReachesOneLayer = "whiteout-reaches-one-layer",
     /// A whiteout of a directory takes away an empty one only.
     WhiteoutNotRecursive = "whiteout-not-recursive",
@@ -121,10 +121,14 @@ faults! {
     DirectoryAttributesKept = "directory-attributes-kept",
     /// A directory entry adds its extended attributes to those that are there.
     DirectoryXattrsMerged = "directory-xattrs-merged",
+    /// A hard or symbolic link in the place of a file is an error.
+    LinkOverFileRefused = "link-over-file-refused",
     /// A link whose target is itself deletes the file.
     SelfLinkDeletesFile = "self-link-deletes-file",
     /// A layer that stands in the image before is left out.
     LayersDeduplicated = "layers-deduplicated",
+    /// A layer that stands in the image before is an error.
+    DuplicateLayerRefused = "duplicate-layer-refused",
 
     // Parents.
     /// A parent that is a symbolic link is replaced by a directory.
@@ -141,6 +145,8 @@ faults! {
     RootResetByLayer = "root-reset-by-layer",
     /// An entry for the root is ignored.
     RootEntryIgnored = "root-entry-ignored",
+    /// The root has the attributes of `usr`.
+    RootAttributesOfUsr = "root-attributes-of-usr",
     /// A parent that no layer names is an error.
     UnnamedParentRefused = "unnamed-parent-refused",
     /// A parent that no layer names gets a mode that depends on the umask.
@@ -155,6 +161,8 @@ faults! {
     // Links.
     /// Hard links become copies.
     HardlinksCopied = "hardlinks-copied",
+    /// A hard link to a symbolic link becomes a copy.
+    SymlinkHardlinksCopied = "symlink-hardlinks-copied",
     /// A hard link to an empty file becomes a file of its own.
     EmptyHardlinksCopied = "empty-hardlinks-copied",
     /// A hard link's own header sets the attributes of the file.
@@ -173,6 +181,8 @@ faults! {
     DanglingHardlinkLeftOut = "dangling-hardlink-left-out",
     /// A hard link is refused where its directory is not there yet.
     HardlinkParentRefused = "hardlink-parent-refused",
+    /// A file whose pax header has a link path becomes a symbolic link.
+    LinkPathMakesLink = "link-path-makes-link",
     /// Link targets are cleaned as paths are.
     LinkTargetCleaned = "link-target-cleaned",
     /// Symbolic links that lead out of the root are left out.
@@ -183,12 +193,14 @@ faults! {
     LongLinkTargetRefused = "long-link-target-refused",
     /// Link targets that do not fit the header are cut to what does.
     LongLinkTargetCut = "long-link-target-cut",
-    /// The owner and time of a symbolic link are set on what it leads to.
+    /// The owner, time and unusual mode of a symbolic link are set on what it leads to.
     LinkAttributesFollow = "link-attributes-follow",
 
     // Attributes.
     /// Everything belongs to root.
     OwnersDropped = "owners-dropped",
+    /// Symbolic links belong to root.
+    LinkOwnersDropped = "link-owners-dropped",
     /// Owners are cut to 16 bits.
     OwnerCutTo16Bits = "owner-cut-to-16-bits",
     /// Owners are cut to 32 bits.
@@ -197,6 +209,8 @@ faults! {
     OwnerNameWins = "owner-name-wins",
     /// The umask applies to every mode.
     UmaskApplied = "umask-applied",
+    /// A mode of 0 is taken for no mode, and becomes the usual one.
+    ZeroModeIsUsual = "zero-mode-is-usual",
     /// Files lose setuid and setgid, because the owner is set after the mode.
     SetuidLost = "setuid-lost",
     /// What belongs to group 0 in a setgid directory gets the directory's group.
@@ -209,6 +223,8 @@ faults! {
     TimeBefore1970IsZero = "time-before-1970-is-zero",
     /// Times are cut to 32 bits with a sign.
     TimeCutTo32Bits = "time-cut-to-32-bits",
+    /// Times are cut to 32 bits without a sign.
+    TimeCutToUnsigned = "time-cut-to-unsigned-32-bits",
     /// A time is read up to the first byte that does not belong to a number.
     TimeReadUpToJunk = "time-read-up-to-junk",
     /// A time of 0 is taken for no time, and becomes that of the conversion.
@@ -249,6 +265,8 @@ faults! {
     // Names.
     /// Names are text, and bytes that are not UTF-8 are replaced.
     NamesAreUtf8 = "names-are-utf-8",
+    /// Names that are not UTF-8 are refused.
+    NonUtf8NamesRefused = "non-utf-8-names-refused",
     /// Names are composed as Unicode has it.
     NamesComposed = "names-composed",
     /// Names are compared without regard to case.
@@ -257,14 +275,18 @@ faults! {
     BackslashLeftOut = "backslash-left-out",
     /// Names go through a script of commands, one on a line.
     NamesGoThroughScript = "names-go-through-script",
-    /// Names with a colon, or of a Windows device, are refused.
+    /// Names that Windows does not have are refused.
     WindowsNamesRefused = "windows-names-refused",
     /// Files that the container engine writes itself are left out.
     EngineFilesLeftOut = "engine-files-left-out",
+    /// Files that lazy-pulling formats add are left out.
+    LandmarksLeftOut = "landmarks-left-out",
     /// `lost+found` has the attributes that mke2fs gives it.
     LostAndFoundReset = "lost-and-found-reset",
     /// Names of more than 255 bytes are accepted.
     NameLengthUnchecked = "name-length-unchecked",
+    /// Paths of more than 4096 bytes are left out.
+    LongPathsLeftOut = "long-paths-left-out",
     /// An absolute name is refused.
     AbsoluteNameRefused = "absolute-name-refused",
     /// A name that is not in its plainest spelling is refused.
@@ -279,6 +301,12 @@ faults! {
     UnknownTypeSkipped = "unknown-type-skipped",
     /// A trailing slash does not make a directory of an old header.
     TrailingSlashIsNoDirectory = "trailing-slash-is-no-directory",
+    /// A trailing slash makes a directory of anything but a hard link.
+    TrailingSlashIsDirectory = "trailing-slash-is-directory",
+    /// A directory is told by its trailing slash alone.
+    DirectoryNeedsSlash = "directory-needs-slash",
+    /// A ustar magic without the version 00 is refused.
+    UstarVersionChecked = "ustar-version-checked",
     /// Headers without a magic are refused.
     OldHeadersRefused = "old-headers-refused",
     /// The last twelve bytes of a header are not part of its checksum.
@@ -289,9 +317,11 @@ faults! {
     TruncationAccepted = "truncation-accepted",
     /// Zero blocks are skipped, and what stands behind the end is read.
     ReadsBehindTheEnd = "reads-behind-the-end",
-    /// An archive of no bytes is refused.
+    /// Anything behind the two zero blocks of the end is refused.
+    PaddingRefused = "padding-refused",
+    /// An archive of no entries is refused.
     EmptyArchiveRefused = "empty-archive-refused",
-    /// The payload that the header of a link or directory announces is not skipped.
+    /// The payload of a link or directory is not skipped, and taken for the end of the archive.
     LinkPayloadNotSkipped = "link-payload-not-skipped",
     /// The prefix field is ignored.
     PrefixIgnored = "prefix-ignored",
@@ -301,6 +331,8 @@ faults! {
     FullFieldLosesLastByte = "full-field-loses-last-byte",
     /// A number field without a NUL or blank at its end is refused.
     NumberFieldNeedsEnd = "number-field-needs-end",
+    /// A number field with blanks before its digits is refused.
+    NumberBlanksRefused = "number-blanks-refused",
     /// Numbers in base 256 are refused.
     Base256Refused = "base-256-refused",
     /// The GNU long name is ignored.
@@ -311,8 +343,6 @@ faults! {
     PaxSizeIgnored = "pax-size-ignored",
     /// A pax path ends at its first NUL.
     PaxNameCutAtNul = "pax-name-cut-at-nul",
-    /// An empty pax value is taken as one.
-    PaxEmptyValueTaken = "pax-empty-value-taken",
     /// The length and end of a pax record are not checked.
     PaxLengthUnchecked = "pax-length-unchecked",
     /// Two pax headers before one file are merged.
@@ -331,6 +361,8 @@ faults! {
     // Blobs.
     /// Only the first gzip member is read.
     FirstGzipMemberOnly = "first-gzip-member-only",
+    /// A second gzip member is an error.
+    SecondGzipMemberRefused = "second-gzip-member-refused",
     /// The checksum and length of a gzip member are not checked.
     GzipTrailerUnchecked = "gzip-trailer-unchecked",
     /// A gzip stream that is cut off is read as far as it goes.
@@ -347,14 +379,12 @@ faults! {
     DockerMediaTypesRefused = "docker-media-types-refused",
     /// Non-distributable layers are left out.
     NondistributableLeftOut = "nondistributable-left-out",
-    /// A blob's digest is not checked.
+    /// Neither a blob's digest nor its diff ID is checked.
     DigestUnchecked = "digest-unchecked",
     /// A digest in capital letters is taken for one in small letters.
     DigestCaseIgnored = "digest-case-ignored",
     /// A blob's size is not checked.
     SizeUnchecked = "size-unchecked",
-    /// Embedded data are used unchecked in the place of the blob.
-    EmbeddedDataTrusted = "embedded-data-trusted",
     /// Diff IDs are not looked at.
     DiffIdUnchecked = "diff-id-unchecked",
     /// Diff IDs are compared, but not counted.
@@ -363,8 +393,6 @@ faults! {
     // Documents.
     /// The first manifest of the index is taken.
     FirstManifestTaken = "first-manifest-taken",
-    /// The platform of a manifest is not looked at.
-    PlatformIgnored = "platform-ignored",
     /// The configuration is not read.
     ConfigNotRead = "config-not-read",
     /// An unknown rootfs type is accepted.
@@ -375,11 +403,11 @@ faults! {
     MediaTypeInsideUnchecked = "media-type-inside-unchecked",
     /// A document may be a manifest and an index at once.
     ManifestAndIndexAtOnce = "manifest-and-index-at-once",
-    /// Artifacts that are no images are unpacked.
-    ArtifactsUnpacked = "artifacts-unpacked",
+    /// Media types of configurations and layers are not looked at.
+    MediaTypesIgnored = "media-types-ignored",
     /// The version of the layout is not checked.
     LayoutVersionUnchecked = "layout-version-unchecked",
-    /// Of a JSON key that stands twice the last one counts.
+    /// Of a JSON key that stands twice the last one counts, and diff IDs are not counted.
     LastJsonKeyWins = "last-json-key-wins",
     /// JSON keys are compared without regard to case.
     JsonKeysFoldCase = "json-keys-fold-case",

@@ -47,6 +47,9 @@ impl Image {
         {
             return Err(Refusal::new("oci-layout: no imageLayoutVersion 1.0.0"));
         }
+        if fault == Some(Fault::UnknownKeysRefused) {
+            check_known(&version)?;
+        }
         let index = store.document("index.json")?;
         let manifest = store.manifest(&index, Some(tag), 0)?;
         let layers = manifest
@@ -63,8 +66,12 @@ impl Image {
             let is_known = layers[..index]
                 .iter()
                 .any(|one| digest(one) == digest(descriptor));
-            if fault == Some(Fault::LayersDeduplicated) && is_known {
-                continue;
+            match fault {
+                Some(Fault::LayersDeduplicated) if is_known => continue,
+                Some(Fault::DuplicateLayerRefused) if is_known => {
+                    return Err(Refusal::new("duplicate layer"));
+                }
+                _ => {}
             }
             read.extend(layer);
         }
@@ -122,7 +129,7 @@ impl Store<'_> {
             }
         };
         let is_known = MANIFESTS.contains(&media_type) || INDEXES.contains(&media_type);
-        named && (is_ours || self.is(Fault::PlatformIgnored)) && is_known
+        named && is_ours && is_known
     }
 
     fn check_index(&self, index: &Json) -> Result<(), Refusal> {
@@ -142,7 +149,7 @@ impl Store<'_> {
         let config = manifest
             .text_at(&["config", "mediaType"])
             .unwrap_or_default();
-        if !CONFIGS.contains(&config) && !self.is(Fault::ArtifactsUnpacked) {
+        if !CONFIGS.contains(&config) && !self.is(Fault::MediaTypesIgnored) {
             return Err(Refusal::new(format!(
                 "`{config}` is no image configuration"
             )));
@@ -190,12 +197,13 @@ impl Store<'_> {
         if self.is(Fault::UnknownKeysRefused) {
             check_known(&config)?;
         }
-        if self.is(Fault::DiffIdUnchecked) {
+        if self.is(Fault::DiffIdUnchecked) || self.is(Fault::DigestUnchecked) {
             return Ok(Vec::new());
         }
         let ids = config.at(&["rootfs", "diff_ids"]).and_then(Json::array);
         let ids = ids.ok_or_else(|| Refusal::new("the configuration has no `diff_ids`"))?;
-        if ids.len() != layers && !self.is(Fault::DiffIdsNotCounted) {
+        let counts = !self.is(Fault::DiffIdsNotCounted) && !self.is(Fault::LastJsonKeyWins);
+        if ids.len() != layers && counts {
             let ids = ids.len();
             return Err(Refusal::new(format!("{ids} diff IDs for {layers} layers")));
         }
@@ -212,31 +220,13 @@ impl Store<'_> {
         if self.is(Fault::NondistributableLeftOut) && media_type.contains("nondistributable") {
             return Ok(None);
         }
-        let blob = match self.embedded(descriptor)? {
-            Some(data) => data,
-            None => self.blob(descriptor, "the blob")?,
-        };
+        check_embedded(descriptor)?;
+        let blob = self.blob(descriptor, "the blob")?;
         Ok(Some(Layer {
             media_type: media_type.to_owned(),
             blob,
             diff_id,
         }))
-    }
-
-    /// descriptor.md: `data` must be what the digest names. Only a fault uses it in the blob's place.
-    fn embedded(&self, descriptor: &Json) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(data) = descriptor.text_at(&["data"]) else {
-            return Ok(None);
-        };
-        let decoded = BASE64.decode(data.as_bytes());
-        let decoded = decoded.map_err(|error| Refusal::new(format!("`data`: {error}")))?;
-        if self.is(Fault::EmbeddedDataTrusted) {
-            return Ok(Some(decoded));
-        }
-        if descriptor.text_at(&["digest"]) != Some(digest_of(&decoded).as_str()) {
-            return Err(Refusal::new("`data` is not what the digest names"));
-        }
-        Ok(None)
     }
 
     fn blob(&self, descriptor: &Json, what: &str) -> Result<Vec<u8>, Refusal> {
@@ -263,6 +253,19 @@ impl Store<'_> {
     }
 }
 
+/// descriptor.md: `data` must be what the digest names. The blob itself is used in any case.
+fn check_embedded(descriptor: &Json) -> Result<(), Refusal> {
+    let Some(data) = descriptor.text_at(&["data"]) else {
+        return Ok(());
+    };
+    let data = BASE64.decode(data.as_bytes());
+    let data = data.map_err(|error| Refusal::new(format!("`data`: {error}")))?;
+    match descriptor.text_at(&["digest"]) == Some(digest_of(&data).as_str()) {
+        true => Ok(()),
+        false => Err(Refusal::new("`data` is not what the digest names")),
+    }
+}
+
 fn check_history(config: &Json, layers: usize) -> Result<(), Refusal> {
     let Some(history) = config.get("history").and_then(Json::array) else {
         return Ok(());
@@ -285,21 +288,20 @@ fn has_null(json: &Json) -> bool {
     }
 }
 
-fn check_known(config: &Json) -> Result<(), Refusal> {
-    const KNOWN: [&str; 8] = [
+fn check_known(document: &Json) -> Result<(), Refusal> {
+    const KNOWN: [&str; 9] = [
         "architecture",
         "author",
         "config",
         "created",
         "history",
+        "imageLayoutVersion",
         "os",
         "rootfs",
         "variant",
     ];
-    match config.keys().find(|key| !KNOWN.contains(key)) {
-        Some(key) => Err(Refusal::new(format!(
-            "the configuration: unknown key `{key}`"
-        ))),
+    match document.keys().find(|key| !KNOWN.contains(key)) {
+        Some(key) => Err(Refusal::new(format!("unknown key `{key}`"))),
         None => Ok(()),
     }
 }

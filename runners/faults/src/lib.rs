@@ -115,7 +115,9 @@ fn archive(layout: &Path, tag: &str, applier: &mut Applier) -> Result<Vec<u8>, R
         layers.drain(..layers.len().saturating_sub(1));
     }
     match fault {
-        Some(Fault::ReverseWalkFirstWins) => backwards::apply(applier, layers)?,
+        Some(Fault::ReverseWalkFirstWins | Fault::WhiteoutReachesOneLayer) => {
+            backwards::apply(applier, layers)?;
+        }
         _ => applier.layers(&layers)?,
     }
     Ok(output::write(&applier.rootfs, fault))

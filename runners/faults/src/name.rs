@@ -159,7 +159,7 @@ fn composed(name: &[u8]) -> Name {
 }
 
 /// What is left of a name in a script that quotes nothing.
-fn scripted(name: &[u8]) -> Name {
+pub(crate) fn scripted(name: &[u8]) -> Name {
     let lines = |byte: &u8| *byte == b'\n';
     let line = name.split(lines).next().unwrap_or_default();
     let eaten = |byte: &u8| b"\"'\\$*?`".contains(byte) || byte.is_ascii_control();
@@ -170,7 +170,7 @@ fn scripted(name: &[u8]) -> Name {
         .filter(|byte| !eaten(byte))
         .collect();
     match left.strip_prefix(b"-") {
-        Some(_) | None if left.is_empty() => b"_".to_vec(),
+        _ if left.is_empty() => b"_".to_vec(),
         Some(option) => option.to_vec(),
         None => left,
     }

@@ -97,6 +97,11 @@ impl Applier {
         for (meaning, entry) in &deferred {
             self.entry(meaning, entry)?;
         }
+        if self.is(Fault::RootAttributesOfUsr)
+            && let Some(usr) = self.rootfs.child(ROOT, b"usr")
+        {
+            self.rootfs.node_mut(ROOT).attributes = self.rootfs.node(usr).attributes.clone();
+        }
         Ok(())
     }
 
@@ -143,7 +148,11 @@ impl Applier {
         ];
         let path = path.join(&b'/');
         match self.fault {
+            Some(Fault::LongPathsLeftOut) => path.len() > 4096,
             Some(Fault::BackslashLeftOut) => path.contains(&b'\\'),
+            Some(Fault::LandmarksLeftOut) => {
+                path.ends_with(b"prefetch.landmark") || path == b"stargz.index.json"
+            }
             Some(Fault::EngineFilesLeftOut) => {
                 ENGINE.contains(&path.as_slice()) || path.starts_with(b"dev/")
             }

@@ -2,7 +2,7 @@
 
 use super::Applier;
 use super::walk::{Place, parts};
-use crate::name::{Name, components};
+use crate::name::{Name, components, scripted};
 use crate::rootfs::{Content, Id, Node};
 use crate::tar::{Attributes, Entry, Kind};
 use crate::{Fault, Refusal};
@@ -37,6 +37,10 @@ impl Applier {
         {
             return Ok(());
         }
+        let is_link = matches!(entry.kind, Kind::Symlink(_) | Kind::Hardlink(_));
+        if existing.is_some() && is_link && self.is(Fault::LinkOverFileRefused) {
+            return Err(Refusal::new("the file exists"));
+        }
         match &entry.kind {
             Kind::Directory => self.place_directory(above, dir, name, entry),
             Kind::Hardlink(target) => self.place_hardlink(dir, name, target, entry),
@@ -47,8 +51,8 @@ impl Applier {
     fn check_name(&self, name: &[u8]) -> Result<(), Refusal> {
         const DEVICES: [&[u8]; 4] = [b"con", b"nul", b"aux", b"prn"];
         let stem = name.split(|byte| *byte == b'.').next().unwrap_or_default();
-        let is_bad =
-            name.contains(&b':') || DEVICES.contains(&stem.to_ascii_lowercase().as_slice());
+        let is_device = DEVICES.contains(&stem.to_ascii_lowercase().as_slice());
+        let is_bad = is_device || name.contains(&b':') || name.ends_with(b".");
         match is_bad && self.is(Fault::WindowsNamesRefused) {
             true => Err(Refusal::new("no name on Windows")),
             false => Ok(()),
@@ -119,7 +123,7 @@ impl Applier {
         if self.is(Fault::SetgidInherited) && parent.mode & 0o2000 != 0 && attributes.gid == 0 {
             attributes.gid = parent.gid;
         }
-        let Some(content) = self.content(dir, name, kind)? else {
+        let Some(content) = self.content(kind)? else {
             return Ok(());
         };
         if self.is(Fault::LinkAttributesFollow)
@@ -149,10 +153,10 @@ impl Applier {
     }
 
     /// What a leaf holds; nothing where a fault leaves the entry out.
-    fn content(&self, dir: Id, name: &[u8], kind: &Kind) -> Result<Option<Content>, Refusal> {
+    fn content(&self, kind: &Kind) -> Result<Option<Content>, Refusal> {
         Ok(Some(match kind {
             Kind::File(bytes) => Content::File(bytes.clone()),
-            Kind::Symlink(target) => return self.symlink(dir, name, target),
+            Kind::Symlink(target) => return self.symlink(target),
             Kind::Char(major, minor) => Content::Char(*major, *minor),
             Kind::Block(major, minor) => Content::Block(*major, *minor),
             Kind::Fifo => Content::Fifo,
@@ -160,8 +164,7 @@ impl Applier {
         }))
     }
 
-    fn symlink(&self, dir: Id, name: &[u8], target: &[u8]) -> Result<Option<Content>, Refusal> {
-        let _ = (dir, name);
+    fn symlink(&self, target: &[u8]) -> Result<Option<Content>, Refusal> {
         match self.fault {
             Some(Fault::EmptyLinkTargetAccepted) => {}
             _ if target.is_empty() => return Err(Refusal::new("a link to nothing")),
@@ -169,6 +172,9 @@ impl Applier {
                 return Err(Refusal::new("a link target that fills a block"));
             }
             Some(Fault::EscapingLinksLeftOut) if leads_out(target) => return Ok(None),
+            Some(Fault::NamesGoThroughScript) => {
+                return Ok(Some(Content::Symlink(scripted(target))));
+            }
             Some(Fault::LinkTargetCleaned) => return Ok(Some(Content::Symlink(cleaned(target)))),
             _ => {}
         }
@@ -191,6 +197,9 @@ impl Applier {
                 let behind = &mut self.rootfs.node_mut(id).attributes;
                 (behind.uid, behind.gid) = (attributes.uid, attributes.gid);
                 (behind.seconds, behind.nanos) = (attributes.seconds, attributes.nanos);
+                if attributes.mode != 0o777 {
+                    behind.mode = attributes.mode;
+                }
             }
         }
     }
@@ -297,6 +306,9 @@ impl Applier {
         let is_lower = id < self.lower;
         match self.fault {
             Some(Fault::HardlinksCopied) => self.rootfs.add(node),
+            Some(Fault::SymlinkHardlinksCopied) if matches!(node.content, Content::Symlink(_)) => {
+                self.rootfs.add(node)
+            }
             Some(Fault::EmptyHardlinksCopied) if is_empty => self.rootfs.add(node),
             Some(Fault::LowerHardlinkEmpty) if is_lower => {
                 node.content = Content::File([].into());

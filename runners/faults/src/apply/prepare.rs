@@ -21,6 +21,15 @@ impl Applier {
     fn spoil_mode(&self, attributes: &mut Attributes, kind: &Kind, name: &[u8]) {
         match self.fault {
             Some(Fault::OwnersDropped) => (attributes.uid, attributes.gid) = (0, 0),
+            Some(Fault::LinkOwnersDropped) if matches!(kind, Kind::Symlink(_)) => {
+                (attributes.uid, attributes.gid) = (0, 0);
+            }
+            Some(Fault::ZeroModeIsUsual) if attributes.mode == 0 => {
+                attributes.mode = match kind {
+                    Kind::Directory => 0o755,
+                    _ => 0o644,
+                };
+            }
             Some(Fault::UmaskApplied) => attributes.mode &= !self.surroundings.umask,
             Some(Fault::SetuidLost) if matches!(kind, Kind::File(_)) => attributes.mode &= !0o6000,
             Some(Fault::LostAndFoundReset) if name == b"lost+found" => {
@@ -41,6 +50,7 @@ impl Applier {
             Some(Fault::TimeFractionDropped) => *nanos = 0,
             Some(Fault::TimeBefore1970IsZero) if *seconds < 0 => (*seconds, *nanos) = (0, 0),
             Some(Fault::TimeCutTo32Bits) => *seconds = i64::from(*seconds as i32),
+            Some(Fault::TimeCutToUnsigned) => *seconds = i64::from(*seconds as u32),
             Some(Fault::ZeroTimeIsNow) if *seconds == 0 => *seconds = self.surroundings.now,
             Some(Fault::SpecialTimesDropped) if is_special => (*seconds, *nanos) = (0, 0),
             _ => {}

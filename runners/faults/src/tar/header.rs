@@ -35,7 +35,13 @@ impl<'a> Header<'a> {
         let unsigned: i128 = bytes.clone().map(i128::from).sum();
         let signed: i128 = bytes.map(|byte| i128::from(byte.cast_signed())).sum();
         let is_v7 = self.magic() != b"ustar\0" && self.magic() != b"ustar ";
-        if is_v7 && self.fault == Some(Fault::OldHeadersRefused) {
+        let is_version_wrong = self.magic() == b"ustar\0" && &self.block[263..265] != b"00";
+        let is_refused = match self.fault {
+            Some(Fault::OldHeadersRefused) => is_v7,
+            Some(Fault::UstarVersionChecked) => is_version_wrong,
+            _ => false,
+        };
+        if is_refused {
             return false;
         }
         number(&self.block[148..156], "checksum").is_ok_and(|sum| sum == unsigned || sum == signed)
@@ -46,7 +52,10 @@ impl<'a> Header<'a> {
     }
 
     pub(super) fn path(&self) -> Vec<u8> {
-        let name = text(&self.block[..100]);
+        let name = match self.fault {
+            Some(Fault::FullFieldLosesLastByte) => text(&self.block[..99]),
+            _ => text(&self.block[..100]),
+        };
         let has_prefix = match self.fault {
             Some(Fault::PrefixOfGnuHeader) => self.magic().starts_with(b"ustar"),
             Some(Fault::PrefixIgnored) => false,
@@ -107,6 +116,9 @@ impl<'a> Header<'a> {
         let is_full = !field.contains(&0) && !field.contains(&b' ');
         if is_full && self.fault == Some(Fault::NumberFieldNeedsEnd) {
             return Err(Refusal::new(format!("{what}: no NUL at the end")));
+        }
+        if field[0] == b' ' && self.fault == Some(Fault::NumberBlanksRefused) {
+            return Err(Refusal::new(format!("{what}: a blank")));
         }
         if field[0] & 0x80 != 0 && self.fault == Some(Fault::Base256Refused) {
             return Err(Refusal::new(format!("{what}: not octal")));

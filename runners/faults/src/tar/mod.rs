@@ -43,19 +43,20 @@ pub(crate) struct Attributes {
 
 /// Reads every entry of an archive.
 pub(crate) fn entries(archive: &[u8], fault: Option<Fault>) -> Result<Vec<Entry>, Refusal> {
-    if archive.is_empty() && fault == Some(Fault::EmptyArchiveRefused) {
-        return Err(Refusal::new("this does not look like a tar archive"));
-    }
     let mut reader = Reader {
         archive,
         at: 0,
         fault,
         global: None,
         seen: 0,
+        is_lost: false,
     };
     let mut entries = Vec::new();
     while let Some(entry) = reader.next()? {
         entries.extend(entry);
+    }
+    if entries.is_empty() && fault == Some(Fault::EmptyArchiveRefused) {
+        return Err(Refusal::new("this does not look like a tar archive"));
     }
     Ok(entries)
 }
@@ -68,6 +69,8 @@ struct Reader<'a> {
     global: Option<Records>,
     /// How many entries came after the global header.
     seen: usize,
+    /// Whether a fault has left a payload to be read as headers.
+    is_lost: bool,
 }
 
 /// What extended headers say of the entry that follows them.
@@ -127,6 +130,7 @@ impl<'a> Reader<'a> {
                 match header.is_sum_right() {
                     true => return Ok(Some(header)),
                     false if self.is(Fault::BadHeadersSkipped) => continue,
+                    false if self.is_lost => return Ok(None),
                     false => return Err(Refusal::new("a wrong header checksum")),
                 }
             }
@@ -136,6 +140,9 @@ impl<'a> Reader<'a> {
             return match self.block()? {
                 Some(next) if next.iter().any(|byte| *byte != 0) => {
                     Err(Refusal::new("a lone zero block"))
+                }
+                _ if self.is(Fault::PaddingRefused) && self.at < self.archive.len() => {
+                    Err(Refusal::new("something stands behind the end"))
                 }
                 _ => Ok(None),
             };
@@ -213,13 +220,18 @@ impl<'a> Reader<'a> {
             _ => header.size()?,
         };
         let is_leaf = matches!(header.type_flag(), b'1' | b'2' | b'5');
-        let payload = match is_leaf && self.is(Fault::LinkPayloadNotSkipped) {
+        self.is_lost = is_leaf && size > 0 && self.is(Fault::LinkPayloadNotSkipped);
+        let payload = match self.is_lost {
             true => &[],
             false => self.payload(size)?,
         };
         let target = records.link_path()?.or(extended.long_link);
         let target = target.unwrap_or_else(|| header.link_path());
         let target = self.text(target);
+        let is_text = std::str::from_utf8(&path).is_ok() && std::str::from_utf8(&target).is_ok();
+        if self.is(Fault::NonUtf8NamesRefused) && !is_text {
+            return Err(Refusal::new("the name cannot be converted"));
+        }
         let Some(kind) = self.kind(header, &path, target, payload)? else {
             return Ok(None);
         };
@@ -268,10 +280,19 @@ impl<'a> Reader<'a> {
         if skipped {
             return Ok(None);
         }
+        let is_slashed = path.ends_with(b"/");
         // The v7 way to write a directory.
-        let is_directory = matches!(flag, 0 | b'0') && path.ends_with(b"/");
+        let is_directory = match self.fault {
+            Some(Fault::TrailingSlashIsNoDirectory) => false,
+            Some(Fault::TrailingSlashIsDirectory) => is_slashed && flag != b'1',
+            _ => is_slashed && flag == 0,
+        };
         Ok(Some(match flag {
-            _ if is_directory && !self.is(Fault::TrailingSlashIsNoDirectory) => Kind::Directory,
+            _ if is_directory => Kind::Directory,
+            b'0' if self.is(Fault::LinkPathMakesLink) && !target.is_empty() => {
+                Kind::Symlink(target)
+            }
+            b'5' if self.is(Fault::DirectoryNeedsSlash) && !is_slashed => Kind::File([].into()),
             0 | b'0' | b'7' | b'g' => Kind::File(payload.into()),
             b'S' if self.is(Fault::SparseWrittenRaw) => Kind::File(payload.into()),
             b'5' => Kind::Directory,

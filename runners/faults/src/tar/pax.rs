@@ -48,8 +48,7 @@ impl Records {
 
     fn get(&self, key: &[u8]) -> Option<&[u8]> {
         let value = self.by_key.get(key)?;
-        let is_there = !value.is_empty() || self.fault == Some(Fault::PaxEmptyValueTaken);
-        is_there.then_some(value.as_slice())
+        (!value.is_empty()).then_some(value.as_slice())
     }
 
     pub(super) fn path(&self) -> Result<Option<Vec<u8>>, Refusal> {
