@@ -193,7 +193,9 @@ faults! {
     LongLinkTargetRefused = "long-link-target-refused",
     /// Link targets that do not fit the header are cut to what does.
     LongLinkTargetCut = "long-link-target-cut",
-    /// The owner, time and unusual mode of a symbolic link are set on what it leads to.
+    /// The mode of a symbolic link is set on what it leads to.
+    LinkModeFollows = "link-mode-follows",
+    /// The owner and time of a symbolic link are set on what it leads to.
     LinkAttributesFollow = "link-attributes-follow",
 
     // Attributes.

@@ -4,6 +4,7 @@
 mod evidence;
 mod judge;
 mod render;
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,19 +98,28 @@ impl Matrix {
 
     /// The tree cases that no fault is found by, null and broad ones aside.
     fn unkilling(&self) -> BTreeSet<String> {
+        self.unkilling_of(Sort::Tree)
+    }
+
+    fn unkilling_of(&self, wanted: Sort) -> BTreeSet<String> {
         let killers = self.killers.iter();
         let telling = killers.filter(|(fault, _)| !NULL.contains(fault) && !self.is_broad(**fault));
         let killing: BTreeSet<&String> = telling.flat_map(|(_, killers)| killers).collect();
-        let trees = self.cases.iter().filter(|(_, sort)| **sort == Sort::Tree);
-        let unkilling = trees.filter(|(id, _)| !killing.contains(id));
+        let cases = self.cases.iter().filter(|(_, sort)| **sort == wanted);
+        let unkilling = cases.filter(|(id, _)| !killing.contains(id));
         unkilling.map(|(id, _)| id.clone()).collect()
     }
 
-    /// A few cases that find every fault there is a case for: each time the one that finds most of those
+    /// The reject cases that no fault is found by, null and broad ones aside.
+    fn unkilling_rejects(&self) -> BTreeSet<String> {
+        self.unkilling_of(Sort::Reject)
+    }
+
+    /// A few cases that find every fault, null converters aside: each time the one that finds most of those
     /// left, the first in bytewise order where several do.
     fn killing_set(&self) -> Vec<(String, Vec<Fault>)> {
         let mut left: BTreeSet<Fault> = self.killers.keys().copied().collect();
-        left.retain(|fault| !self.killers[fault].is_empty());
+        left.retain(|fault| !NULL.contains(fault) && !self.killers[fault].is_empty());
         let mut chosen = Vec::new();
         while !left.is_empty() {
             let found_by = |id: &String| -> Vec<Fault> {

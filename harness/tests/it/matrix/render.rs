@@ -16,6 +16,7 @@ pub(super) fn text(matrix: &Matrix, evidence: &Evidence) -> String {
     null(&mut out, matrix);
     killing_set(&mut out, matrix);
     unkilled(&mut out, matrix, evidence);
+    unkilled_rejects(&mut out, matrix);
     faults(&mut out, matrix, evidence);
     out
 }
@@ -94,6 +95,17 @@ fn unkilled(out: &mut String, matrix: &Matrix, evidence: &Evidence) {
         let _ = writeln!(out, "{reason}");
         by_folder(out, ids.into_iter());
     }
+}
+
+/// A reject case has its twin to keep it honest, so these need no reasons.
+fn unkilled_rejects(out: &mut String, matrix: &Matrix) {
+    let unkilling = matrix.unkilling_rejects();
+    let (count, of) = (unkilling.len(), matrix.count(&[Sort::Reject]));
+    let _ = writeln!(
+        out,
+        "\n## Reject cases that find no fault: {count} of {of}\n"
+    );
+    by_folder(out, unkilling.iter());
 }
 
 fn faults(out: &mut String, matrix: &Matrix, evidence: &Evidence) {

@@ -3,10 +3,13 @@
 //! Markers of a layer come first, because they "MUST only apply to resources in lower/parent layers"; then
 //! its other entries in archive order.
 
-mod hide;
-mod place;
-mod prepare;
 mod walk;
+mod follow;
+mod revive;
+mod prepare;
+mod hide;
+mod hardlink;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 

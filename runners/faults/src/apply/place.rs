@@ -2,9 +2,9 @@
 
 use super::Applier;
 use super::walk::{Place, parts};
-use crate::name::{Name, components, scripted};
+use crate::name::{Name, scripted};
 use crate::rootfs::{Content, Id, Node};
-use crate::tar::{Attributes, Entry, Kind};
+use crate::tar::{Entry, Kind};
 use crate::{Fault, Refusal};
 
 impl Applier {
@@ -118,6 +118,9 @@ impl Applier {
             self.rootfs.unlink(dir, name);
             return Ok(());
         }
+        if self.is(Fault::OverlayXattrsObeyed) && self.is_hidden_by_overlay(dir, name, entry) {
+            return Ok(());
+        }
         let mut attributes = self.prepared(entry, name);
         let parent = &self.rootfs.node(dir).attributes;
         if self.is(Fault::SetgidInherited) && parent.mode & 0o2000 != 0 && attributes.gid == 0 {
@@ -126,10 +129,11 @@ impl Applier {
         let Some(content) = self.content(kind)? else {
             return Ok(());
         };
-        if self.is(Fault::LinkAttributesFollow)
-            && let Content::Symlink(target) = &content
-        {
+        let follows = self.is(Fault::LinkAttributesFollow) || self.is(Fault::LinkModeFollows);
+        if follows && let Content::Symlink(target) = &content {
             self.follow_attributes(above, target, &attributes);
+        }
+        if self.is(Fault::LinkAttributesFollow) && matches!(content, Content::Symlink(_)) {
             (attributes.uid, attributes.gid, attributes.seconds) = (0, 0, 0);
         }
         let existing = self.rootfs.child(dir, name);
@@ -181,225 +185,17 @@ impl Applier {
         Ok(Some(Content::Symlink(target.to_vec())))
     }
 
-    fn link_target(&self, id: Id) -> Option<Vec<u8>> {
-        match &self.rootfs.node(id).content {
-            Content::Symlink(target) => Some(target.clone()),
-            _ => None,
-        }
-    }
-
-    /// chown(2) and utimes(2) where lchown(2) and lutimes(2) are meant.
-    fn follow_attributes(&mut self, above: &[Name], target: &[u8], attributes: &Attributes) {
-        match self.on_host(above, target) {
-            Err(path) => self.outside.push(path),
-            Ok(None) => {}
-            Ok(Some(id)) => {
-                let behind = &mut self.rootfs.node_mut(id).attributes;
-                (behind.uid, behind.gid) = (attributes.uid, attributes.gid);
-                (behind.seconds, behind.nanos) = (attributes.seconds, attributes.nanos);
-                if attributes.mode != 0o777 {
-                    behind.mode = attributes.mode;
-                }
-            }
-        }
-    }
-
-    /// open(2) with O_TRUNC: through links, for all names of the inode, and waiting for a named pipe.
-    fn overwrite(
-        &mut self,
-        above: &[Name],
-        id: Id,
-        content: &Content,
-        attributes: &Attributes,
-    ) -> Option<Result<(), Refusal>> {
-        let id = match self.link_target(id) {
-            None => id,
-            Some(target) => match self.on_host(above, &target) {
-                Ok(behind) => behind?,
-                Err(path) => {
-                    self.outside.push(path);
-                    return Some(Ok(()));
-                }
-            },
-        };
-        let node = self.rootfs.node_mut(id);
-        match node.content {
-            Content::File(_) => {
-                node.content = content.clone();
-                node.attributes = attributes.clone();
-                Some(Ok(()))
-            }
-            Content::Fifo => Some(Err(Refusal::new("waits for somebody to read the pipe"))),
-            _ => None,
-        }
-    }
-
-    fn place_hardlink(
-        &mut self,
-        dir: Id,
-        name: &[u8],
-        target: &[u8],
-        entry: &Entry,
-    ) -> Result<(), Refusal> {
-        if self.is(Fault::HardlinkTargetOnHost) && (target.starts_with(b"/") || leads_out(target)) {
-            self.outside.push(target.escape_ascii().to_string());
-            return Ok(());
-        }
-        let Some(id) = self.hardlink_source(target)? else {
-            return match self.is(Fault::DanglingHardlinkLeftOut) {
-                true => Ok(()),
-                false => Err(Refusal::new("the hard link's target is not there")),
-            };
-        };
-        if self.rootfs.child(dir, name) == Some(id) {
-            if self.is(Fault::SelfLinkDeletesFile) {
-                self.rootfs.unlink(dir, name);
-            }
-            return Ok(());
-        }
-        if self.rootfs.node(id).content.is_dir() && !self.is(Fault::DirectoryHardlinkAccepted) {
-            return Err(Refusal::new("a hard link to a directory"));
-        }
-        let id = self.hardlink_node(id, entry);
-        self.put(dir, name, id);
-        Ok(())
-    }
-
-    fn hardlink_source(&mut self, target: &[u8]) -> Result<Option<Id>, Refusal> {
-        if self.is(Fault::HardlinkByRawName) && !self.raw_names.contains(target) {
-            return Ok(None);
-        }
-        let path = components(target, self.fault)?;
-        let Some((name, above)) = path.split_last() else {
-            return Err(Refusal::new("a hard link to the root"));
-        };
-        let dir = match self.find_parents(above) {
-            Place::Directory(dir) => dir,
-            Place::Nowhere => return Ok(None),
-            Place::Outside(path) => {
-                self.outside.push(path);
-                return Ok(None);
-            }
-        };
-        let Some(id) = self.rootfs.child(dir, name) else {
-            return Ok(None);
-        };
-        let Some(target) = self
-            .link_target(id)
-            .filter(|_| self.is(Fault::HardlinkFollowsLink))
-        else {
-            return Ok(Some(id));
-        };
-        match self.on_host(above, &target) {
-            Ok(behind) => Ok(behind),
-            Err(path) => {
-                self.outside.push(path);
-                Ok(Some(id))
-            }
-        }
-    }
-
-    /// The node that a further name for `id` stands for.
-    fn hardlink_node(&mut self, id: Id, entry: &Entry) -> Id {
-        let mut node = self.rootfs.node(id).clone();
-        let is_empty = matches!(&node.content, Content::File(bytes) if bytes.is_empty());
-        let is_lower = id < self.lower;
-        match self.fault {
-            Some(Fault::HardlinksCopied) => self.rootfs.add(node),
-            Some(Fault::SymlinkHardlinksCopied) if matches!(node.content, Content::Symlink(_)) => {
-                self.rootfs.add(node)
-            }
-            Some(Fault::EmptyHardlinksCopied) if is_empty => self.rootfs.add(node),
-            Some(Fault::LowerHardlinkEmpty) if is_lower => {
-                node.content = Content::File([].into());
-                self.rootfs.add(node)
-            }
-            Some(Fault::HardlinkSetsAttributes) => {
-                let xattrs = node.attributes.xattrs;
-                let attributes = entry.attributes.clone();
-                self.rootfs.node_mut(id).attributes = Attributes {
-                    xattrs,
-                    ..attributes
-                };
-                id
-            }
-            _ => id,
-        }
-    }
-
     /// Names a node in the place of whatever was there.
-    fn put(&mut self, dir: Id, name: &[u8], id: Id) {
+    pub(super) fn put(&mut self, dir: Id, name: &[u8], id: Id) {
         self.bury(dir, name);
         self.rootfs.link(dir, name, id);
         self.own.explicit.insert(id);
         self.touch(dir);
     }
-
-    /// Takes note of a directory that loses its name, where a fault brings its children back.
-    pub(super) fn bury(&mut self, dir: Id, name: &[u8]) {
-        let Some(old) = self.rootfs.child(dir, name) else {
-            return;
-        };
-        let buries =
-            self.is(Fault::DirectoryMergedAcrossFile) || self.is(Fault::WhiteoutSparesRecreated);
-        if buries && self.rootfs.node(old).content.is_dir() {
-            self.buried.insert((dir, name.to_vec()), old);
-        }
-    }
-
-    /// Gives a directory that is made anew the children of the one that had its name.
-    pub(super) fn unbury(&mut self, dir: Id, name: &[u8], id: Id) {
-        let Some(old) = self.buried.remove(&(dir, name.to_vec())) else {
-            return;
-        };
-        let is_own = self.is(Fault::WhiteoutSparesRecreated)
-            && !self
-                .own
-                .hidden
-                .iter()
-                .any(|path| path.last().is_some_and(|last| last == name));
-        if is_own {
-            return;
-        }
-        let children = self.rootfs.children(old).clone();
-        if let Some(own) = self.rootfs.children_mut(id) {
-            own.extend(children);
-        }
-    }
-
-    /// A directory whose children change, where a fault lets its time move.
-    pub(super) fn touch(&mut self, dir: Id) {
-        if self.is(Fault::DirectoryTimeBeforeChildren) {
-            self.rootfs.node_mut(dir).attributes.seconds = self.surroundings.now;
-        }
-    }
-
-    /// What overlayfs does with its own attributes on a directory.
-    fn obey_overlay(&mut self, id: Id, entry: &Entry) -> Result<(), Refusal> {
-        if !self.is(Fault::OverlayXattrsObeyed) {
-            return Ok(());
-        }
-        let value = |name: &[u8]| entry.attributes.xattrs.get(name);
-        if value(b"trusted.overlay.opaque").is_some()
-            && let Some(children) = self.rootfs.children_mut(id)
-        {
-            children.clear();
-        }
-        if let Some(to) = value(b"trusted.overlay.redirect") {
-            let path: Vec<Name> = parts(to).map(<[u8]>::to_vec).collect();
-            if let Place::Directory(source) = self.find_parents(&path) {
-                let children = self.rootfs.children(source).clone();
-                if let Some(own) = self.rootfs.children_mut(id) {
-                    own.extend(children);
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Whether a link's target is absolute or begins by climbing.
-fn leads_out(target: &[u8]) -> bool {
+pub(super) fn leads_out(target: &[u8]) -> bool {
     target.starts_with(b"/") || target.starts_with(b"../") || target == b".."
 }
 
