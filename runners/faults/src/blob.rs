@@ -76,11 +76,16 @@ fn gunzip(blob: &[u8], fault: Option<Fault>) -> Result<Vec<u8>, Refusal> {
             .read_to_end(&mut archive),
     };
     match result {
-        Err(error) if fault != Some(Fault::GzipTruncationAccepted) => {
-            Err(Refusal::new(format!("gzip: {error}")))
-        }
+        Err(error) if !is_lax(fault) => Err(Refusal::new(format!("gzip: {error}"))),
         _ => Ok(archive),
     }
+}
+
+fn is_lax(fault: Option<Fault>) -> bool {
+    matches!(
+        fault,
+        Some(Fault::GzipTruncationAccepted | Fault::IntegrityUnchecked)
+    )
 }
 
 /// Members one by one, for faults that do not like what they see.

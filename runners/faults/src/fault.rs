@@ -45,6 +45,8 @@ faults! {
     WhiteoutsIgnored = "whiteouts-ignored",
     /// A whiteout hides what its own layer brought before it.
     WhiteoutHidesOwnLayer = "whiteout-hides-own-layer",
+    /// A whiteout hides what its own layer brings after it.
+    WhiteoutHidesLaterEntry = "whiteout-hides-later-entry",
     /// A whiteout is one directory entry, so a directory made again in its layer has its old children back.
     WhiteoutSparesRecreated = "whiteout-spares-recreated",
     /// All whiteouts are applied after all layers.
@@ -145,6 +147,8 @@ faults! {
     RootResetByLayer = "root-reset-by-layer",
     /// An entry for the root is ignored.
     RootEntryIgnored = "root-entry-ignored",
+    /// A link in the place of the root is made, and what follows goes where it leads.
+    RootReplacedByLink = "root-replaced-by-link",
     /// The root has the attributes of `usr`.
     RootAttributesOfUsr = "root-attributes-of-usr",
     /// A parent that no layer names is an error.
@@ -161,6 +165,8 @@ faults! {
     // Links.
     /// Hard links become copies.
     HardlinksCopied = "hardlinks-copied",
+    /// A hard link is written before the file it is a name of.
+    HardlinkBeforeTarget = "hardlink-before-target",
     /// A hard link to a symbolic link becomes a copy.
     SymlinkHardlinksCopied = "symlink-hardlinks-copied",
     /// A hard link to an empty file becomes a file of its own.
@@ -315,6 +321,8 @@ faults! {
     ChecksumWithoutPadding = "checksum-without-padding",
     /// Headers with a wrong checksum are skipped.
     BadHeadersSkipped = "bad-headers-skipped",
+    /// A header with a wrong checksum ends the archive.
+    BadHeaderEndsArchive = "bad-header-ends-archive",
     /// An archive that is cut off is read as far as it goes.
     TruncationAccepted = "truncation-accepted",
     /// Zero blocks are skipped, and what stands behind the end is read.
@@ -377,10 +385,14 @@ faults! {
     ZstdUnknown = "zstd-unknown",
     /// Layers are told by their first bytes, whatever their media type says.
     LayerMediaTypeIgnored = "layer-media-type-ignored",
+    /// Layers of unknown media types are left out.
+    UnknownLayersLeftOut = "unknown-layers-left-out",
     /// Docker's media types are not known.
     DockerMediaTypesRefused = "docker-media-types-refused",
     /// Non-distributable layers are left out.
     NondistributableLeftOut = "nondistributable-left-out",
+    /// No size, digest, diff ID or gzip trailer is checked, and what is cut off is read as far as it goes.
+    IntegrityUnchecked = "integrity-unchecked",
     /// Neither a blob's digest nor its diff ID is checked.
     DigestUnchecked = "digest-unchecked",
     /// A digest in capital letters is taken for one in small letters.

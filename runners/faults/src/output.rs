@@ -18,6 +18,9 @@ pub(crate) fn write(rootfs: &Rootfs, fault: Option<Fault>) -> Vec<u8> {
         first_names: BTreeMap::new(),
         copies: fault == Some(Fault::HardlinksCopied),
     };
+    if fault == Some(Fault::HardlinkBeforeTarget) {
+        writer.first_names = last_names(rootfs);
+    }
     writer.node(b".", ROOT);
     writer.out.resize(writer.out.len() + 2 * BLOCK, 0);
     writer.out
@@ -26,6 +29,30 @@ pub(crate) fn write(rootfs: &Rootfs, fault: Option<Fault>) -> Vec<u8> {
 /// The archive of a tree that has nothing but its root.
 pub(crate) fn empty() -> Vec<u8> {
     write(&Rootfs::new(None), None)
+}
+
+/// The last name of every node that has several.
+fn last_names(rootfs: &Rootfs) -> BTreeMap<Id, Vec<u8>> {
+    let mut names: BTreeMap<Id, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut left = vec![(Vec::new(), ROOT)];
+    while let Some((path, dir)) = left.pop() {
+        for (name, id) in rootfs.children(dir) {
+            let path = match path.is_empty() {
+                true => name.clone(),
+                false => [&path, &b"/"[..], name].concat(),
+            };
+            match rootfs.node(*id).content.is_dir() {
+                true => left.push((path, *id)),
+                false => names.entry(*id).or_default().push(path),
+            }
+        }
+    }
+    names.retain(|_, names| names.len() > 1);
+    let last = |names: Vec<Vec<u8>>| names.into_iter().max().unwrap_or_default();
+    names
+        .into_iter()
+        .map(|(id, names)| (id, last(names)))
+        .collect()
 }
 
 struct Writer<'a> {
@@ -45,6 +72,7 @@ impl Writer<'_> {
             let node = self.rootfs.node(id);
             let first = self.first_names.get(&id).filter(|_| !self.copies).cloned();
             match first {
+                Some(first) if first == path => self.entry(&path, node, None),
                 Some(first) if !node.content.is_dir() => {
                     self.entry(&path, node, Some(&first));
                     continue;

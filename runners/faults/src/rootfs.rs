@@ -62,6 +62,11 @@ impl Rootfs {
         }
     }
 
+    /// How many nodes were ever made.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     pub(crate) fn node(&self, id: Id) -> &Node {
         &self.nodes[id]
     }

@@ -3,6 +3,7 @@
 //! Markers of a layer come first, because they "MUST only apply to resources in lower/parent layers"; then
 //! its other entries in archive order.
 
+mod order;
 mod walk;
 mod follow;
 mod revive;
@@ -12,6 +13,8 @@ mod hardlink;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use order::{Meant, order};
 
 use crate::name::{Meaning, Name, meaning};
 use crate::rootfs::{Id, ROOT, Rootfs, neutral_directory};
@@ -70,30 +73,9 @@ impl Applier {
         let mut deferred = Vec::new();
         for layer in layers {
             let entries = self.begin(layer)?;
-            let is_marker = |(meaning, _): &(Meaning, &Entry)| {
-                matches!(meaning, Meaning::Explicit(..) | Meaning::Opaque(_))
-            };
-            let is_opaque =
-                |(meaning, _): &(Meaning, &Entry)| matches!(meaning, Meaning::Opaque(_));
-            let (first, then): (Vec<_>, Vec<_>) = match self.fault {
-                Some(Fault::WhiteoutHidesOwnLayer) => entries.into_iter().partition(is_opaque),
-                Some(Fault::OpaqueWhenSeen | Fault::OpaqueSparesExplicitOnly) => entries
-                    .into_iter()
-                    .partition(|one| is_marker(one) && !is_opaque(one)),
-                Some(Fault::HypemanInVm) => {
-                    let (markers, others): (Vec<_>, Vec<_>) =
-                        entries.into_iter().partition(is_marker);
-                    (others, markers)
-                }
-                Some(Fault::WhiteoutsAfterAllLayers) => {
-                    let (markers, others): (Vec<_>, Vec<_>) =
-                        entries.into_iter().partition(is_marker);
-                    deferred.extend(markers);
-                    (others, Vec::new())
-                }
-                _ => entries.into_iter().partition(is_marker),
-            };
-            for (meaning, entry) in first.iter().chain(&then) {
+            let (now, later) = order(entries, self.fault);
+            deferred.extend(later);
+            for (meaning, entry) in &now {
                 self.entry(meaning, entry)?;
             }
         }
@@ -109,10 +91,10 @@ impl Applier {
     }
 
     /// Takes note of what a layer names, and says what its entries mean.
-    fn begin<'a>(&mut self, layer: &'a [Entry]) -> Result<Vec<(Meaning, &'a Entry)>, Refusal> {
+    fn begin<'a>(&mut self, layer: &'a [Entry]) -> Result<Vec<Meant<'a>>, Refusal> {
         let mut entries = Vec::new();
         self.own = Own::default();
-        self.lower = self.rootfs.add(neutral_directory());
+        self.lower = self.rootfs.len();
         for entry in layer {
             let meaning = meaning(&entry.path, self.fault)?;
             if let (Meaning::Path(path), Kind::Directory) = (&meaning, &entry.kind) {
@@ -164,6 +146,12 @@ impl Applier {
     }
 
     fn root(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        if let Kind::Symlink(target) = &entry.kind
+            && self.is(Fault::RootReplacedByLink)
+        {
+            self.outside.push(target.escape_ascii().to_string());
+            return Ok(());
+        }
         if entry.kind != Kind::Directory {
             return Err(Refusal::new("the root is no directory"));
         }

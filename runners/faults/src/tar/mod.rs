@@ -87,6 +87,10 @@ impl<'a> Reader<'a> {
         self.fault == Some(fault)
     }
 
+    fn accepts_truncation(&self) -> bool {
+        self.is(Fault::TruncationAccepted) || self.is(Fault::IntegrityUnchecked)
+    }
+
     /// The next entry; `Some(None)` is one that a fault leaves out.
     fn next(&mut self) -> Result<Option<Option<Entry>>, Refusal> {
         let mut extended = Extended::default();
@@ -130,7 +134,9 @@ impl<'a> Reader<'a> {
                 match header.is_sum_right() {
                     true => return Ok(Some(header)),
                     false if self.is(Fault::BadHeadersSkipped) => continue,
-                    false if self.is_lost => return Ok(None),
+                    false if self.is_lost || self.is(Fault::BadHeaderEndsArchive) => {
+                        return Ok(None);
+                    }
                     false => return Err(Refusal::new("a wrong header checksum")),
                 }
             }
@@ -153,7 +159,7 @@ impl<'a> Reader<'a> {
         let rest = &self.archive[self.at..];
         if rest.len() < BLOCK {
             self.at = self.archive.len();
-            return match rest.is_empty() || self.is(Fault::TruncationAccepted) {
+            return match rest.is_empty() || self.accepts_truncation() {
                 true => Ok(None),
                 false => Err(Refusal::new("the archive ends inside a header")),
             };
@@ -170,7 +176,7 @@ impl<'a> Reader<'a> {
             .filter(|length| *length <= rest.len());
         let length = match length {
             Some(length) => length,
-            None if self.is(Fault::TruncationAccepted) => rest.len(),
+            None if self.accepts_truncation() => rest.len(),
             None => return Err(Refusal::new("the archive ends inside an entry")),
         };
         self.at += length.next_multiple_of(BLOCK).min(rest.len());
