@@ -86,13 +86,29 @@ impl Applier {
         if self.is(Fault::OpaqueResetsDirectory) {
             self.rootfs.node_mut(marked).attributes = neutral_directory().attributes;
         }
-        let spares = self.is(Fault::OpaqueSparesExplicitOnly);
-        let explicit = &self.own.explicit;
-        if let Some(children) = self.rootfs.children_mut(marked) {
-            children.retain(|_, id| spares && explicit.contains(id));
+        match self.is(Fault::OpaqueSparesExplicitOnly) {
+            true => self.keep_explicit(marked),
+            false => {
+                if let Some(children) = self.rootfs.children_mut(marked) {
+                    children.clear();
+                }
+            }
         }
         self.touch_marked(marked);
         Ok(())
+    }
+
+    /// Takes away, at any depth, what no entry of this layer names. A directory that entries only imply goes
+    /// with all that is in it.
+    fn keep_explicit(&mut self, dir: Id) {
+        let mut left = vec![dir];
+        while let Some(dir) = left.pop() {
+            let explicit = &self.own.explicit;
+            if let Some(children) = self.rootfs.children_mut(dir) {
+                children.retain(|_, id| explicit.contains(id));
+                left.extend(children.values());
+            }
+        }
     }
 
     /// The directory of the lower layers that a marker stands in. Where this layer puts a directory in a
