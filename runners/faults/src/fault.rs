@@ -51,7 +51,7 @@ faults! {
     WhiteoutSparesRecreated = "whiteout-spares-recreated",
     /// All whiteouts are applied after all layers.
     WhiteoutsAfterAllLayers = "whiteouts-after-all-layers",
-    /// A layer's archive is extracted whole, then its markers are applied to the result.
+    /// A layer is extracted whole, with directories in the place of linked parents, then its markers are applied.
     HypemanInVm = "hypeman-in-vm",
     /// Layers are read top first, the first entry of a path wins, hard links are resolved at the end.
     ReverseWalkFirstWins = "reverse-walk-first-wins",

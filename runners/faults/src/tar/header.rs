@@ -32,8 +32,8 @@ impl<'a> Header<'a> {
                 *byte
             }
         });
-        let unsigned: i128 = bytes.clone().map(i128::from).sum();
-        let signed: i128 = bytes.map(|byte| i128::from(byte.cast_signed())).sum();
+        let unsigned: i64 = bytes.clone().map(i64::from).sum();
+        let signed: i64 = bytes.map(|byte| i64::from(byte.cast_signed())).sum();
         let is_v7 = self.magic() != b"ustar\0" && self.magic() != b"ustar ";
         let is_version_wrong = self.magic() == b"ustar\0" && &self.block[263..265] != b"00";
         let is_refused = match self.fault {
@@ -44,7 +44,8 @@ impl<'a> Header<'a> {
         if is_refused {
             return false;
         }
-        number(&self.block[148..156], "checksum").is_ok_and(|sum| sum == unsigned || sum == signed)
+        number(&self.block[148..156], "checksum")
+            .is_ok_and(|sum| sum == i128::from(unsigned) || sum == i128::from(signed))
     }
 
     fn magic(&self) -> &[u8] {
