@@ -172,6 +172,19 @@ fn sort(case: &Case) -> Sort {
     }
 }
 
+/// What has changed since the golden was written, and how to renew it.
+fn change(old: &str, new: &str) -> Option<String> {
+    if old == new {
+        return None;
+    }
+    let diff = similar::TextDiff::from_lines(old, new);
+    let diff = diff.unified_diff().header(GOLDEN, "now").to_string();
+    Some(format!(
+        "the kill matrix has changed; read the difference, then renew it:\n\
+         {RENEW}=1 cargo test -p harness --test it matrix\n{diff}"
+    ))
+}
+
 #[test]
 fn every_fault_is_found_and_every_case_finds_one() {
     let corpus = Corpus::read(&checkout().join("corpus")).unwrap();
@@ -179,17 +192,11 @@ fn every_fault_is_found_and_every_case_finds_one() {
     let evidence = Evidence::read();
     let text = render::text(&matrix, &evidence);
     let golden = checkout().join(GOLDEN);
-    let old = fs::read_to_string(&golden).unwrap_or_default();
     if std::env::var_os(RENEW).is_some() {
         fs::write(&golden, &text).unwrap();
-    } else if old != text {
-        let diff = similar::TextDiff::from_lines(&old, &text);
-        let diff = diff.unified_diff().header(GOLDEN, "now").to_string();
-        panic!(
-            "the kill matrix has changed; read the difference, then renew it:\n\
-             {RENEW}=1 cargo test -p harness --test it matrix\n{diff}"
-        );
     }
-    let complaints = matrix.complaints(&evidence);
+    let old = fs::read_to_string(&golden).unwrap_or_default();
+    let mut complaints = Vec::from_iter(change(&old, &text));
+    complaints.extend(matrix.complaints(&evidence));
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }

@@ -6,7 +6,7 @@ use faults::Fault;
 use harness::case::{Corpus, Expect};
 
 use super::evidence::Evidence;
-use super::{Matrix, NULL, Sort};
+use super::{Matrix, NULL, RENEW, Sort, change};
 use crate::project::checkout;
 
 /// Four tree cases and a reject case; two faults, one of them for `a/one` alone.
@@ -122,6 +122,16 @@ fn a_row_that_does_not_fit_is_seen() {
     assert_eq!(
         seen(row, &format!("{row}\n{row}")),
         ["`opaque-ignored` stands twice"]
+    );
+}
+
+#[test]
+fn a_change_is_seen_with_the_way_to_renew_it() {
+    assert_eq!(change("a\nb\n", "a\nb\n"), None);
+    let change = change("a\nb\n", "a\nc\n").unwrap();
+    assert!(
+        change.contains(RENEW) && change.ends_with("-b\n+c\n"),
+        "{change}"
     );
 }
 
