@@ -9,6 +9,7 @@ mod images;
 mod interop;
 mod interrupt;
 mod layouts;
+mod matrix;
 mod mishap;
 mod project;
 mod repeat;

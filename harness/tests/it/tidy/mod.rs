@@ -115,6 +115,44 @@ fn the_native_extractor_and_its_judge_share_nothing() {
 }
 
 #[test]
+fn the_faults_share_nothing_and_write_nothing() {
+    hold(sources("runners/faults"), |_, text| {
+        mentions(text, &["harness::", "native::"])
+    });
+    let manifest = read("runners/faults/Cargo.toml");
+    assert_eq!(mentions(&manifest, &["harness", "native"]), [""; 0]);
+    // An escape is told, never done: only the program writes, and only the file it is told to.
+    const WRITES: [&str; 10] = [
+        "fs::write",
+        "File::create",
+        "create_dir",
+        "OpenOptions",
+        "remove_file",
+        "remove_dir",
+        "rename",
+        "set_permissions",
+        "std::os",
+        "std::process",
+    ];
+    hold(sources("runners/faults/src"), |path, text| {
+        match path.ends_with("main.rs") {
+            true => Vec::new(),
+            false => mentions(text, &WRITES),
+        }
+    });
+    let program = read("runners/faults/src/main.rs");
+    assert_eq!(mentions(&program, &["std::fs::"]).len(), 1);
+    for (path, text) in sources("harness/src") {
+        assert_eq!(
+            mentions(&text, &["faults::"]),
+            [""; 0],
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn a_word_in_code_is_seen_and_one_in_a_comment_is_not() {
     let seen = |text| mentions(text, &["native::"]);
     assert_eq!(
