@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use harness::boot::{Accel, Boot, Machine, Missing, Mode, Options};
+use harness::check::Reason;
 
 use super::images::Image;
+use crate::require::missing;
 
 /// Enough for any of the small images here on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -49,15 +51,10 @@ pub(crate) fn with_cache(cache: &Path, mode: Mode) -> Option<Machine> {
 
 /// Says that a test could not check what it is for. `HARNESS_REQUIRE=boot` makes it an error.
 #[track_caller]
-#[expect(clippy::print_stderr, reason = "what was not checked is said")]
 pub(crate) fn not_checked(why: &str) {
-    let required = std::env::var("HARNESS_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|word| word == "boot"),
-        "not checked: {why}"
-    );
     let caller = std::panic::Location::caller();
-    eprintln!("not checked ({}:{}): {why}", caller.file(), caller.line());
+    let what = format!("{}:{}", caller.file(), caller.line());
+    missing(Reason::Boot, &what, why);
 }
 
 /// Boots an image, walks it and runs commands in it.
