@@ -4,6 +4,7 @@ mod asset;
 mod boot;
 mod cli;
 mod contain;
+mod erofs;
 mod faults;
 mod images;
 mod interop;
