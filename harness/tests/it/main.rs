@@ -13,4 +13,5 @@ mod project;
 mod require;
 mod roundtrip;
 mod runs;
+mod second_oracle;
 mod tidy;
