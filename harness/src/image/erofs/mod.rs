@@ -7,6 +7,7 @@
 //! `Documentation/filesystems/erofs.rst` and `fs/erofs/erofs_fs.h`.
 
 mod directory;
+mod layer;
 mod place;
 mod superblock;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 
 use bstr::BString;
 
+pub use self::layer::{layer_blob, layer_tree};
 use self::place::{Place, places};
 use super::tar::write_content;
 use crate::case::escape::escape;

@@ -9,14 +9,16 @@ const LENGTH: usize = 128;
 /// Where inodes may begin.
 pub(super) const END: usize = OFFSET + LENGTH;
 
+/// Where the checksum stands.
+pub(super) const CHECKSUM: usize = OFFSET + 4;
+
 const MAGIC: u32 = 0xE0F5_E1E2;
 /// There is a checksum.
 const FEATURE_CHECKSUM: u32 = 1;
 /// An inode's time is its modification time.
 const FEATURE_MTIME: u32 = 2;
 
-/// Writes the superblock of an image that is complete but for it: the checksum is over all of the first
-/// block behind the superblock's start.
+/// Writes the superblock of an image that is complete but for it.
 pub(super) fn write(image: &mut [u8], root: u64, inodes: usize) {
     let blocks = u32::try_from(image.len() / BLOCK).expect("an image below 16 TiB");
     let root = u16::try_from(root).expect("the root is the first inode");
@@ -27,8 +29,15 @@ pub(super) fn write(image: &mut [u8], root: u64, inodes: usize) {
     field(14, &root.to_le_bytes());
     field(16, &(inodes as u64).to_le_bytes());
     field(36, &blocks.to_le_bytes());
+    seal(image);
+}
+
+/// Makes the checksum anew. It is over all of the first block behind the superblock's start, with
+/// zeros in its own place.
+pub(super) fn seal(image: &mut [u8]) {
+    put(image, CHECKSUM, &[0; 4]);
     let checksum = crc32c(&image[OFFSET..BLOCK]);
-    put(image, OFFSET + 4, &checksum.to_le_bytes());
+    put(image, CHECKSUM, &checksum.to_le_bytes());
 }
 
 /// CRC-32C without the inversion at its end, which is how the kernel keeps it.

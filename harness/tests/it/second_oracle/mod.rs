@@ -26,7 +26,7 @@ use differs::{DIFFERS, Differs};
 use translate::{not_for_overlayfs, translate};
 
 /// Images on one disk, as stacks of directories of it.
-struct Disk {
+pub(crate) struct Disk {
     tree: Filesystem,
     /// Each directory, named by its number; equal ones are there once, unless a stack has them twice.
     layers: Vec<Filesystem>,
@@ -34,7 +34,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn new() -> Disk {
+    pub(crate) fn new() -> Disk {
         let empty = || Filesystem::new(directory());
         let mut tree = empty();
         // Overlayfs wants two directories at least.
@@ -47,7 +47,8 @@ impl Disk {
         }
     }
 
-    fn add(&mut self, layers: &[Filesystem]) {
+    /// Adds an image: its layers, base layer first.
+    pub(crate) fn add(&mut self, layers: &[Filesystem]) {
         let mut numbers: Vec<usize> = Vec::new();
         for layer in layers {
             let known = self.layers.iter().enumerate();
@@ -72,7 +73,7 @@ impl Disk {
 
     /// What the guest's kernel shows of each stack; nothing where there is no machine.
     #[track_caller]
-    fn walk(&self) -> Option<Vec<Result<Walked, String>>> {
+    pub(crate) fn walk(&self) -> Option<Vec<Result<Walked, String>>> {
         let machine = machine(Mode::Snapshot)?;
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("disk.erofs");
@@ -290,13 +291,14 @@ fn say(seen: &[(String, Vec<String>)], left_out: &BTreeMap<String, Vec<String>>)
     written.expect("standard error is open in a test");
 }
 
-fn golden_tree(golden: &str) -> Tree {
+/// The tree of a golden.
+pub(crate) fn golden_tree(golden: &str) -> Tree {
     let path = checkout().join("golden").join(format!("{golden}.mtree"));
     mtree::parse(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// What differs, one line each: the kind, the path and the key.
-fn differences(want: &Tree, seen: &Result<Walked, String>) -> Vec<String> {
+pub(crate) fn differences(want: &Tree, seen: &Result<Walked, String>) -> Vec<String> {
     let walked = match seen {
         Ok(walked) => walked,
         Err(why) => return vec![why.clone()],

@@ -1,12 +1,14 @@
 //! The EROFS images that we write, read by erofs-utils and by the guest's kernel.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use bstr::{BString, ByteSlice as _};
 use fs_err as fs;
-use harness::boot::{Job, Mode};
+use harness::boot::{Boot, Job, Mode};
 use harness::case::{Content, Device, Time};
 use harness::image::erofs::{Filesystem, Inode, InodeId, Kind};
 use harness::tree::{self, InodeKind, Tree, diff, mtree};
@@ -188,34 +190,38 @@ fn as_inode(inode: &Inode) -> tree::Inode {
 
 #[test]
 fn the_guest_kernel_reads_what_was_written() {
-    let Some(machine) = machine(Mode::Snapshot) else {
+    let whole = whole();
+    let bytes = whole.write().unwrap();
+    let Some(boot) = boot_of(&bytes, &[]) else {
         return;
     };
-    let whole = whole();
-    let folder = tempfile::tempdir().unwrap();
-    let image = folder.path().join("whole.erofs");
-    let seen = |bytes: &[u8]| {
-        fs::write(&image, bytes).unwrap();
-        let job = Job {
-            image: &image,
-            filesystem: "erofs",
-            walk: true,
-            stacks: &[],
-            commands: &[],
-            transcript: &folder.path().join("transcript"),
-            time_limit: LONG,
-        };
-        machine.boot(&job).unwrap()
-    };
-    let bytes = whole.write().unwrap();
-    let boot = seen(&bytes);
     assert_eq!((boot.failure, boot.read_errors), (None, Vec::new()));
     let got = mtree::parse(boot.mtree.unwrap().to_str().unwrap()).unwrap();
     assert_eq!(diff(&as_tree(&whole), &got), []);
     for offset in [1024, 1028, 1038] {
-        let boot = seen(&flipped(&bytes, offset));
-        assert!(boot.failure.is_some(), "byte {offset}: {boot:?}");
+        let boot = boot_of(&flipped(&bytes, offset), &[]);
+        let failure = boot.and_then(|boot| boot.failure);
+        assert!(failure.is_some(), "byte {offset}");
     }
+}
+
+/// What the guest makes of an image; nothing where there is no machine.
+#[track_caller]
+fn boot_of(bytes: &[u8], commands: &[Vec<u8>]) -> Option<Boot> {
+    let machine = machine(Mode::Snapshot)?;
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image.erofs");
+    fs::write(&image, bytes).unwrap();
+    let job = Job {
+        image: &image,
+        filesystem: "erofs",
+        walk: true,
+        stacks: &[],
+        commands,
+        transcript: &folder.path().join("transcript"),
+        time_limit: LONG,
+    };
+    Some(machine.boot(&job).unwrap())
 }
 
 fn flipped(bytes: &[u8], offset: usize) -> Vec<u8> {
