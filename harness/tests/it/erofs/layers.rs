@@ -74,6 +74,25 @@ fn whole_layers_give_the_tree_of_their_case() {
     }
 }
 
+/// Linux 6.1 has no lower directories that are there for their data only, so their own names show too.
+#[test]
+fn content_is_found_in_the_layer_of_data() {
+    let cases = cases();
+    let case = cases.iter().find(|c| c.id == "layout/erofs-overlay-data");
+    let layers = case.unwrap().layers.iter();
+    let trees: Vec<_> = layers.map(|layer| layer_tree(layer).unwrap()).collect();
+    let mut disk = Disk::new();
+    disk.add(&trees);
+    disk.mount_last_with(",redirect_dir=follow,metacopy=on");
+    disk.add(&trees);
+    let Some(seen) = disk.walk() else { return };
+    let want = golden_tree("layout/erofs-overlay-data.supported");
+    assert_eq!(differences(&want, &seen[0]), ["extra ./content"]);
+    // Without the options the kernel refuses what has content elsewhere (EPERM).
+    let lines = differences(&want, &seen[1]);
+    assert_eq!(lines, ["error 1 a", "missing ./a", "extra ./content"]);
+}
+
 #[test]
 fn a_blob_boots_as_it_is() {
     let cases = cases();

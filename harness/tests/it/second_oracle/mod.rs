@@ -63,6 +63,12 @@ impl Disk {
         self.stacks.push(names.join(":").into_bytes());
     }
 
+    /// More options for the image added last, each after a comma.
+    pub(crate) fn mount_last_with(&mut self, options: &str) {
+        let stack = self.stacks.last_mut().expect("an image was added");
+        stack.extend(options.as_bytes());
+    }
+
     fn add_layer(&mut self, layer: &Filesystem) -> usize {
         let id = self.tree.graft(layer);
         let number = self.layers.len();
