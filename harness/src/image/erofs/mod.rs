@@ -109,6 +109,11 @@ impl Filesystem {
         InodeId(self.inodes.len() - 1)
     }
 
+    /// Every inode, those without a name included.
+    pub fn inodes(&self) -> impl Iterator<Item = &Inode> {
+        self.inodes.iter()
+    }
+
     /// An inode.
     pub fn get(&self, id: InodeId) -> &Inode {
         &self.inodes[id.0]

@@ -24,6 +24,7 @@ use crate::project::checkout;
 
 use differs::{DIFFERS, Differs};
 use translate::{not_for_overlayfs, translate};
+use view::{OPAQUE, is_whiteout};
 
 /// Images on one disk, as stacks of directories of it.
 pub(crate) struct Disk {
@@ -127,6 +128,7 @@ fn overlayfs_and_the_model_agree() {
     let mut asked = Vec::new();
     let mut seen: Vec<(String, Vec<String>)> = Vec::new();
     let mut left_out: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut hiding = 0;
     for Expected { golden, layers } in expected() {
         if let Some(why) = not_for_overlayfs(&layers) {
             left_out.entry(why.to_owned()).or_default().push(golden);
@@ -137,6 +139,7 @@ fn overlayfs_and_the_model_agree() {
             Ok(stack) => match not_for_erofs(&stack) {
                 Some(why) => left_out.entry(why).or_default().push(golden),
                 None => {
+                    hiding += usize::from(stack.iter().any(hides));
                     disk.add(&stack);
                     asked.push(golden);
                 }
@@ -156,6 +159,7 @@ fn overlayfs_and_the_model_agree() {
         not_asked * 10 < seen.len(),
         "most images are to be asked of"
     );
+    assert!(hiding > 40, "only {hiding} images hide something");
 }
 
 /// Every difference that is not listed, and every line of the list that is not so.
@@ -277,6 +281,13 @@ fn a_wrong_translation_is_caught() {
         lines[6],
         ["mount as overlay: No such file or directory (os error 2)"]
     );
+}
+
+/// Whether a layer has a whiteout of either kind.
+fn hides(layer: &Filesystem) -> bool {
+    layer
+        .inodes()
+        .any(|inode| is_whiteout(&inode.kind) || inode.xattrs.contains_key(bstr::BStr::new(OPAQUE)))
 }
 
 /// What the disk cannot hold, if so.
