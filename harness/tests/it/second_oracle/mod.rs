@@ -6,6 +6,7 @@
 //! meets a program that never heard of the model.
 
 mod differs;
+mod random;
 mod translate;
 mod view;
 

@@ -32,6 +32,8 @@ pub(super) fn translate(layers: &[Layer]) -> Result<Vec<Filesystem>, Why> {
 struct Translator<'a> {
     below: &'a [Filesystem],
     own: Filesystem,
+    /// What is in this layer as a copy of a lower one's, for a hard link.
+    copied: BTreeSet<InodeId>,
 }
 
 impl Translator<'_> {
@@ -43,6 +45,7 @@ impl Translator<'_> {
         Translator {
             below,
             own: Filesystem::new(root),
+            copied: BTreeSet::new(),
         }
     }
 
@@ -174,7 +177,7 @@ impl Translator<'_> {
                         return Err("a parent is a link to no directory");
                     };
                 }
-                Some(Found::Leaf(leaf)) if leaf.layer == 0 => {
+                Some(Found::Leaf(leaf)) if leaf.layer == 0 && !self.copied.contains(&leaf.id) => {
                     return Err("a parent is a file of the same layer");
                 }
                 _ => {
@@ -199,6 +202,7 @@ impl Translator<'_> {
         if layer > 0 {
             let copy = view.inode(at).clone();
             id = self.own.add(copy);
+            self.copied.insert(id);
             let parent = self.own_dir(&target[..target.len() - 1]);
             self.own.link(parent, target_name.clone(), id);
         }
