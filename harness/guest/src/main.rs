@@ -11,6 +11,7 @@ mod contents;
 mod disk;
 mod modules;
 mod mtree;
+mod overlay;
 mod port;
 mod resolve;
 mod run;
@@ -76,8 +77,10 @@ fn work(disk: &Disk, runner: &mut Runner, job: &Job, to: &mut Conversation) -> i
         let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
         return to.send(Kind::MountFailed, &payload);
     }
-    if job.walk {
-        walk::walk(open_root()?, to)?;
+    if !job.stacks.is_empty() {
+        overlay::walk_each(&job.stacks, to)?;
+    } else if job.walk {
+        walk::walk(open(ROOT)?, to)?;
     }
     if job.commands.is_empty() {
         Ok(())
@@ -112,9 +115,9 @@ fn mount_image(job: &Job) -> Result<(), (Errno, String)> {
     })
 }
 
-fn open_root() -> io::Result<OwnedFd> {
+fn open(directory: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, ROOT, flags, Mode::empty()).map_err(at("open", ROOT))
+    openat(CWD, directory, flags, Mode::empty()).map_err(at("open", directory))
 }
 
 /// Says a line on the console, which the host keeps as the transcript.

@@ -26,7 +26,7 @@ pub(crate) const DIGEST_OF: &str = " sha256=@";
 pub(crate) const OUTPUT_BYTES_KEPT: usize = 512 << 10;
 
 /// The version of this protocol; a guest of another version is refused.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     ReadError,
     /// The walk is over. Payload: the number of entries, eight bytes.
     WalkDone,
+    /// One of the job's stacks could not be mounted. Payload: errno and a sentence.
+    StackFailed,
     /// The result of one command. Payload: [`CommandResult::encode`].
     Command,
     /// Init itself failed, which is not the image's doing. Payload: a sentence.
@@ -66,7 +68,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, u8); 15] = [
+    const ALL: [(Kind, u8); 16] = [
         (Kind::Ready, b'r'),
         (Kind::Job, b'j'),
         (Kind::Accepted, b'a'),
@@ -79,6 +81,7 @@ impl Kind {
         (Kind::Hardlinks, b'h'),
         (Kind::ReadError, b'e'),
         (Kind::WalkDone, b'd'),
+        (Kind::StackFailed, b'o'),
         (Kind::Command, b'c'),
         (Kind::InitFailed, b'f'),
         (Kind::Sentinel, b's'),
@@ -184,6 +187,9 @@ pub(crate) struct Job {
     pub(crate) profile: String,
     /// Whether to walk the tree and send it.
     pub(crate) walk: bool,
+    /// Stacks of the image's directories as overlayfs names them in `lowerdir`. Where there are any,
+    /// each is walked in the place of the image.
+    pub(crate) stacks: Vec<Vec<u8>>,
     /// How long each command may run.
     pub(crate) command_time_limit: Duration,
     /// The commands for `/bin/sh -c`.
@@ -199,11 +205,9 @@ impl Job {
         put(&mut out, self.filesystem.as_bytes());
         put(&mut out, self.profile.as_bytes());
         out.push(u8::from(self.walk));
+        put_list(&mut out, &self.stacks);
         out.extend((self.command_time_limit.as_millis() as u64).to_le_bytes());
-        out.extend((self.commands.len() as u32).to_le_bytes());
-        for command in &self.commands {
-            put(&mut out, command);
-        }
+        put_list(&mut out, &self.commands);
         out
     }
 
@@ -225,13 +229,20 @@ impl Job {
             filesystem: from.text()?,
             profile: from.text()?,
             walk: from.array::<1>()? != [0],
+            stacks: from.list()?,
             command_time_limit: Duration::from_millis(u64::from_le_bytes(from.array()?)),
-            commands: (0..from.u32()?)
-                .map(|_| from.bytes())
-                .collect::<io::Result<_>>()?,
+            commands: from.list()?,
         };
         from.end()?;
         Ok(job)
+    }
+
+    /// How many trees are walked.
+    pub(crate) fn walks(&self) -> usize {
+        match self.stacks.len() {
+            0 => usize::from(self.walk),
+            stacks => stacks,
+        }
     }
 }
 
@@ -329,6 +340,13 @@ fn put(out: &mut Vec<u8>, field: &[u8]) {
     out.extend(field);
 }
 
+fn put_list(out: &mut Vec<u8>, fields: &[Vec<u8>]) {
+    out.extend((fields.len() as u32).to_le_bytes());
+    for field in fields {
+        put(out, field);
+    }
+}
+
 fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
@@ -352,6 +370,10 @@ impl Fields<'_> {
         let (head, tail) = self.0.split_at_checked(length).ok_or_else(cut)?;
         self.0 = tail;
         Ok(head.to_vec())
+    }
+
+    fn list(&mut self) -> io::Result<Vec<Vec<u8>>> {
+        (0..self.u32()?).map(|_| self.bytes()).collect()
     }
 
     fn text(&mut self) -> io::Result<String> {

@@ -82,6 +82,7 @@ fn probe(parts: &Parts, directory: &Path) -> Result<(), Error> {
         image: &image,
         filesystem: "ext4",
         walk: false,
+        stacks: &[],
         commands: &[],
         transcript: &directory.join("transcript"),
         time_limit: PROBE_TIME_LIMIT,

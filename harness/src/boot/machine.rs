@@ -235,6 +235,7 @@ fn on_wire(job: &Job<'_>) -> Result<wire::Job, Error> {
         filesystem: job.filesystem.to_owned(),
         profile: "ro".to_owned(),
         walk: job.walk,
+        stacks: job.stacks.to_vec(),
         command_time_limit: job.time_limit / 2,
         commands: job.commands.to_vec(),
     })

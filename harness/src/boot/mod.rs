@@ -85,6 +85,9 @@ pub struct Job<'a> {
     pub filesystem: &'a str,
     /// Whether the guest's kernel is to read the whole tree.
     pub walk: bool,
+    /// Stacks of the image's directories, each as overlayfs names it in `lowerdir`: from the root of the
+    /// image, top first. Where there are any, each is walked in the place of the image.
+    pub stacks: &'a [Vec<u8>],
     /// Commands for the image's `/bin/sh -c`, run one after the other.
     pub commands: &'a [Vec<u8>],
     /// Where the serial line's text is written, whatever happens.
@@ -101,10 +104,21 @@ pub struct Boot {
     pub mtree: Option<Vec<u8>>,
     /// The paths that could not be read, in the order met; at most 10,000.
     pub read_errors: Vec<ReadError>,
+    /// What was seen of each stack, in order, or why it could not be mounted.
+    pub stacks: Vec<Result<Walked, String>>,
     /// What became of each command, in order; fewer than asked for where the boot failed before.
     pub commands: Vec<CommandResult>,
     /// What went wrong as a whole; where this is set, the rest is what was seen until then.
     pub failure: Option<Failure>,
+}
+
+/// What the guest's kernel shows of a stack of directories.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walked {
+    /// The tree as canonical mtree(5).
+    pub mtree: Vec<u8>,
+    /// The paths that could not be read, in the order met.
+    pub read_errors: Vec<ReadError>,
 }
 
 /// A path that the guest's kernel could not read.

@@ -47,6 +47,7 @@ pub(super) enum LevelWord {
 pub(super) enum BaseWord {
     #[default]
     Shell,
+    Erofs,
     None,
 }
 
@@ -56,22 +57,40 @@ pub(super) struct LayerTable {
     #[serde(default)]
     pub(super) entries: Vec<Spanned<EntryTable>>,
     #[serde(default)]
-    pub(super) compression: CompressionWord,
+    pub(super) format: FormatWord,
+    pub(super) compression: Option<Spanned<CompressionWord>>,
     #[serde(default)]
     pub(super) members: usize,
     pub(super) media_type: Option<String>,
-    pub(super) end_blocks: Option<usize>,
+    pub(super) end_blocks: Option<Spanned<usize>>,
     pub(super) append: Option<Text>,
     pub(super) append_compressed: Option<Text>,
     #[serde(default)]
     pub(super) cut: usize,
+    #[serde(default)]
+    pub(super) patch: Vec<Spanned<PatchTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatchTable {
+    pub(super) at: usize,
+    pub(super) hex: Text,
 }
 
 #[derive(Deserialize, Clone, Copy, Default)]
 #[serde(rename_all = "kebab-case")]
+pub(super) enum FormatWord {
+    #[default]
+    Tar,
+    Erofs,
+    ErofsLiteral,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum CompressionWord {
     None,
-    #[default]
     Gzip,
     Zstd,
 }

@@ -92,11 +92,13 @@ impl Level {
 pub struct Layer {
     /// The entries in archive order; nothing sorts them.
     pub entries: Vec<Entry>,
+    /// What the blob is, once it is decompressed.
+    pub format: LayerFormat,
     /// The compression of the blob.
     pub compression: Compression,
     /// Over how many gzip members or zstd frames the archive is spread (0 means one).
     pub members: usize,
-    /// A media type other than the one that belongs to the compression.
+    /// A media type other than the one that belongs to format and compression.
     pub media_type: Option<String>,
     /// How many zero blocks end the archive; two where the case does not say.
     pub end_blocks: Option<usize>,
@@ -106,6 +108,28 @@ pub struct Layer {
     pub append_compressed: Vec<u8>,
     /// How many bytes are cut off the end of the archive.
     pub cut: usize,
+    /// Bytes put over those of an EROFS image: where, and which.
+    pub patch: Vec<(usize, Vec<u8>)>,
+}
+
+/// What a layer blob is, once it is decompressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LayerFormat {
+    /// A tar archive.
+    #[default]
+    Tar,
+    /// An EROFS filesystem image; the whiteouts of the entries are overlayfs's in it.
+    Erofs,
+    /// An EROFS filesystem image of just the entries: names that begin `.wh.` are names, and devices and
+    /// attributes may be those of overlayfs.
+    ErofsLiteral,
+}
+
+impl LayerFormat {
+    /// Whether it is an EROFS filesystem image.
+    pub fn is_erofs(self) -> bool {
+        self != LayerFormat::Tar
+    }
 }
 
 /// How a layer blob is compressed.

@@ -7,11 +7,11 @@ use toml::Spanned;
 use super::entry::{Content, Entry, Kind};
 use super::file::{
     AlternativeTable, BaseWord, BlobTable, CaseFile, CompressionWord, DocumentWord, EditTable,
-    EntryTable, ExpectTable, LayerTable, LevelWord, ParentMtimeWord, Text,
+    EntryTable, ExpectTable, FormatWord, LayerTable, LevelWord, ParentMtimeWord, PatchTable, Text,
 };
 use super::{
     Alternative, BlobDamage, BlobName, Case, CaseError, Command, Compression, Damage, Document,
-    Edit, EditChange, Expect, ImageDamage, Layer, Level, twin,
+    Edit, EditChange, Expect, ImageDamage, Layer, LayerFormat, Level, twin,
 };
 
 /// Reads the text of a case file. `id` is the path below `corpus/` without `.toml`; `asset` gives the
@@ -48,6 +48,11 @@ impl Parser<'_> {
         }
         let mut layers = match file.base {
             BaseWord::Shell => vec![self.shell_base()?],
+            BaseWord::Erofs => vec![Layer {
+                format: LayerFormat::Erofs,
+                compression: Compression::None,
+                ..self.shell_base()?
+            }],
             BaseWord::None => Vec::new(),
         };
         let base = layers.len();
@@ -87,20 +92,74 @@ impl Parser<'_> {
     }
 
     fn layer(&self, table: &LayerTable) -> Result<Layer, CaseError> {
+        let format = match table.format {
+            FormatWord::Tar => LayerFormat::Tar,
+            FormatWord::Erofs => LayerFormat::Erofs,
+            FormatWord::ErofsLiteral => LayerFormat::ErofsLiteral,
+        };
         Ok(Layer {
             entries: self.entries(&table.entries)?,
-            compression: match table.compression {
-                CompressionWord::None => Compression::None,
-                CompressionWord::Gzip => Compression::Gzip,
-                CompressionWord::Zstd => Compression::Zstd,
-            },
+            format,
+            compression: self.compression(table, format)?,
+            patch: self.patches(table, format)?,
             members: table.members,
             media_type: table.media_type.clone(),
-            end_blocks: table.end_blocks,
+            end_blocks: self.end_blocks(table, format)?,
             append: self.optional_bytes(table.append.as_ref())?,
             append_compressed: self.optional_bytes(table.append_compressed.as_ref())?,
             cut: table.cut,
         })
+    }
+
+    /// A tar layer is compressed with gzip unless the case says otherwise; an EROFS layer is not.
+    fn compression(
+        &self,
+        table: &LayerTable,
+        format: LayerFormat,
+    ) -> Result<Compression, CaseError> {
+        let Some(word) = &table.compression else {
+            return Ok(match format.is_erofs() {
+                true => Compression::None,
+                false => Compression::Gzip,
+            });
+        };
+        match word.get_ref() {
+            CompressionWord::None => Ok(Compression::None),
+            CompressionWord::Zstd => Ok(Compression::Zstd),
+            CompressionWord::Gzip if format.is_erofs() => {
+                let message = "an EROFS layer has no media type for gzip: none or zstd";
+                Err(self.error(word.span(), message))
+            }
+            CompressionWord::Gzip => Ok(Compression::Gzip),
+        }
+    }
+
+    fn end_blocks(
+        &self,
+        table: &LayerTable,
+        format: LayerFormat,
+    ) -> Result<Option<usize>, CaseError> {
+        match &table.end_blocks {
+            Some(count) if format.is_erofs() => {
+                let message = "an EROFS layer has no zero blocks at its end";
+                Err(self.error(count.span(), message))
+            }
+            count => Ok(count.as_ref().map(|count| *count.get_ref())),
+        }
+    }
+
+    fn patches(
+        &self,
+        table: &LayerTable,
+        format: LayerFormat,
+    ) -> Result<Vec<(usize, Vec<u8>)>, CaseError> {
+        let patch = |patch: &Spanned<PatchTable>| {
+            if !format.is_erofs() {
+                return Err(self.error(patch.span(), "only an EROFS layer is patched"));
+            }
+            Ok((patch.get_ref().at, self.hex(&patch.get_ref().hex)?))
+        };
+        table.patch.iter().map(patch).collect()
     }
 
     fn image(

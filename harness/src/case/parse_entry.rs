@@ -174,11 +174,7 @@ impl Parser<'_> {
             contents.push(Content::Bytes(self.bytes(text)?.into()));
         }
         if let Some(hex) = &entry.hex {
-            let digits: String = hex.get_ref().split_whitespace().collect();
-            let bytes = data_encoding::HEXLOWER_PERMISSIVE
-                .decode(digits.as_bytes())
-                .map_err(|error| self.error(hex.span(), format!("not hex: {error}")))?;
-            contents.push(Content::Bytes(bytes));
+            contents.push(Content::Bytes(self.hex(hex)?));
         }
         if let Some(zeros) = entry.zeros {
             contents.push(Content::Zeros(zeros));
@@ -242,6 +238,13 @@ impl Parser<'_> {
     fn key(&self, span: &Range<usize>, name: &str) -> Result<BString, CaseError> {
         let bytes = unescape(name).map_err(|bad| self.error(span.clone(), bad.to_string()))?;
         Ok(bytes.into())
+    }
+
+    pub(super) fn hex(&self, hex: &Text) -> Result<Vec<u8>, CaseError> {
+        let digits: String = hex.get_ref().split_whitespace().collect();
+        data_encoding::HEXLOWER_PERMISSIVE
+            .decode(digits.as_bytes())
+            .map_err(|error| self.error(hex.span(), format!("not hex: {error}")))
     }
 
     pub(super) fn bytes(&self, text: &Text) -> Result<BString, CaseError> {

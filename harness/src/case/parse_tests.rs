@@ -3,7 +3,10 @@
 
 use bstr::ByteSlice as _;
 
-use super::{Alternative, Case, CaseError, Content, Damage, Expect, Kind, Time, parse};
+use super::{
+    Alternative, Case, CaseError, Compression, Content, Damage, Expect, Kind, LayerFormat, Time,
+    parse,
+};
 
 /// A case of these lines after the obligatory keys; what stands in `expect` may be one of them.
 fn case(lines: &str) -> Result<Case, CaseError> {
@@ -378,4 +381,51 @@ fn outcomes_have_goldens_of_their_own() {
         goldens,
         [("name/x.a".to_owned(), 0), ("name/x.b".to_owned(), 1)]
     );
+}
+
+#[test]
+fn an_erofs_layer_has_keys_of_its_own() {
+    let layer = |keys: &str| case(&format!("[[layer]]\n{keys}\nentries = []"));
+    check(
+        layer("format = 'erofs'\ncompression = 'gzip'"),
+        "'gzip'",
+        "none or zstd",
+    );
+    check(
+        layer("format = 'erofs'\nend-blocks = 0"),
+        "0",
+        "no zero blocks",
+    );
+    check(
+        layer("patch = [{ at = 0, hex = '00' }]"),
+        "{ at = 0, hex = '00' }",
+        "only an EROFS layer",
+    );
+    check(
+        layer("format = 'erofs'\npatch = [{ at = 0, hex = '0' }]"),
+        "'0'",
+        "not hex",
+    );
+    check(layer("format = 'cpio'"), "'cpio'", "unknown variant");
+    let text = "base = 'erofs'\n[[layer]]\nformat = 'erofs'\npatch = [{ at = 7, hex = '0a' }]\n\
+                entries = []\n[expect]\nreject = 'because'";
+    let case = case(text).unwrap();
+    for layer in &case.layers {
+        assert_eq!(
+            (layer.format, layer.compression),
+            (LayerFormat::Erofs, Compression::None)
+        );
+    }
+    assert_eq!(case.layers[1].patch, [(7, vec![10])]);
+    // The twin says the same as tar layers, which no converter may refuse.
+    let Expect::Reject { twin, .. } = &case.expect else {
+        panic!("a reject case");
+    };
+    for layer in &twin.layers {
+        assert_eq!(
+            (layer.format, layer.compression),
+            (LayerFormat::Tar, Compression::Gzip)
+        );
+        assert_eq!(layer.patch, []);
+    }
 }

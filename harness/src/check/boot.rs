@@ -51,6 +51,7 @@ pub(super) fn boot(
         image,
         filesystem: format.word(),
         walk: true,
+        stacks: &[],
         commands: &commands,
         transcript,
         time_limit: TIME_LIMIT,
@@ -108,6 +109,7 @@ pub(super) fn read(
         filesystem: format.word(),
         walk: true,
         commands: &[],
+        stacks: &[],
         transcript,
         time_limit: TIME_LIMIT,
     })?;

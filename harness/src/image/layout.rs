@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::TAG;
 use super::compress::Packer;
+use super::erofs;
 use super::tar::write_archive;
 use crate::case::{BlobName, Case, Compression, Damage, Document, Edit, EditChange, Layer};
 
@@ -41,17 +42,19 @@ pub fn write_layout(case: &Case, to: &Path) -> io::Result<Written> {
         .collect::<io::Result<_>>()?;
 
     let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
-    let config = json!({
+    let mut config = json!({
         "architecture": "amd64",
         "os": "linux",
         "config": { "Cmd": ["/bin/sh"] },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
+    declare_features(case, &mut config);
     let config = write_document(case, Document::Config, config, &blobs)?;
 
     let descriptors: Vec<Value> = layers
         .iter()
-        .map(|layer| descriptor(&layer.media_type, &layer.digest, layer.size))
+        .enumerate()
+        .map(|(index, layer)| layer_descriptor(case, index, layer))
         .collect();
     let manifest = json!({
         "schemaVersion": 2,
@@ -67,6 +70,7 @@ pub fn write_layout(case: &Case, to: &Path) -> io::Result<Written> {
         manifest.size,
     );
     top["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+    declare_features(case, &mut top["platform"]);
     top["annotations"] = json!({ "org.opencontainers.image.ref.name": TAG });
     let index = json!({
         "schemaVersion": 2,
@@ -132,8 +136,9 @@ struct Blob {
 }
 
 fn write_layer(layer: &Layer, index: usize, blobs: &Path) -> io::Result<Blob> {
+    let source = Source::of(layer)?;
     let mut length = Counter(0);
-    write_archive(layer, &mut length)?;
+    source.write(&mut length)?;
     let keep = length.0.saturating_sub(layer.cut as u64);
 
     let unfinished = blobs.join(format!("unfinished-{index}"));
@@ -152,12 +157,12 @@ fn write_layer(layer: &Layer, index: usize, blobs: &Path) -> io::Result<Blob> {
         hash: Sha256::new(),
         size: 0,
     };
-    write_archive(layer, &mut archive)?;
+    source.write(&mut archive)?;
     // The diff ID is taken over what a decompressor gives: the cut archive.
     let diff_id = if layer.cut == 0 {
         digest_text(archive.hash)
     } else {
-        cut_digest(layer, keep)?
+        cut_digest(&source, keep)?
     };
     let mut blob = archive.out.out.finish()?;
     blob.write_all(&layer.append_compressed)?;
@@ -165,12 +170,16 @@ fn write_layer(layer: &Layer, index: usize, blobs: &Path) -> io::Result<Blob> {
     let digest = digest_text(blob.hash);
     fs::rename(&unfinished, blobs.join(hex_of(&digest)))?;
     let media_type = layer.media_type.clone().unwrap_or_else(|| {
+        let base = match layer.format.is_erofs() {
+            true => "application/vnd.erofs",
+            false => "application/vnd.oci.image.layer.v1.tar",
+        };
         let suffix = match layer.compression {
             Compression::None => "",
             Compression::Gzip => "+gzip",
             Compression::Zstd => "+zstd",
         };
-        format!("application/vnd.oci.image.layer.v1.tar{suffix}")
+        format!("{base}{suffix}")
     });
     Ok(Blob {
         media_type,
@@ -180,7 +189,7 @@ fn write_layer(layer: &Layer, index: usize, blobs: &Path) -> io::Result<Blob> {
     })
 }
 
-fn cut_digest(layer: &Layer, keep: u64) -> io::Result<String> {
+fn cut_digest(source: &Source<'_>, keep: u64) -> io::Result<String> {
     let mut hashing = Limit {
         out: Hashing {
             out: io::sink(),
@@ -189,8 +198,32 @@ fn cut_digest(layer: &Layer, keep: u64) -> io::Result<String> {
         },
         left: keep,
     };
-    write_archive(layer, &mut hashing)?;
+    source.write(&mut hashing)?;
     Ok(digest_text(hashing.out.hash))
+}
+
+/// What is packed into a layer blob.
+enum Source<'a> {
+    Archive(&'a Layer),
+    Erofs(Vec<u8>),
+}
+
+impl Source<'_> {
+    fn of(layer: &Layer) -> io::Result<Source<'_>> {
+        if !layer.format.is_erofs() {
+            return Ok(Source::Archive(layer));
+        }
+        let mut image = erofs::layer_blob(layer).map_err(io::Error::other)?;
+        image.extend(&layer.append);
+        Ok(Source::Erofs(image))
+    }
+
+    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Source::Archive(layer) => write_archive(layer, out),
+            Source::Erofs(image) => out.write_all(image),
+        }
+    }
 }
 
 fn write_document(case: &Case, document: Document, value: Value, blobs: &Path) -> io::Result<Blob> {
@@ -321,6 +354,35 @@ fn damage(blob: &PathBuf, damage: &Damage) -> io::Result<()> {
 
 fn descriptor(media_type: &str, digest: &str, size: u64) -> Value {
     json!({ "mediaType": media_type, "digest": digest, "size": size })
+}
+
+/// A layer's descriptor; that of an EROFS layer has the annotations its place asks for (erofs-image-spec
+/// §2.3, §2.4).
+fn layer_descriptor(case: &Case, index: usize, blob: &Blob) -> Value {
+    let mut value = descriptor(&blob.media_type, &blob.digest, blob.size);
+    let layer = &case.layers[index];
+    if !layer.format.is_erofs() {
+        return value;
+    }
+    let mut annotations = serde_json::Map::new();
+    if index + 1 < case.layers.len() {
+        annotations.insert("org.erofs.role".to_owned(), json!("overlay-lower"));
+    }
+    if layer.compression != Compression::None {
+        let key = "org.erofs.uncompressed-digest".to_owned();
+        annotations.insert(key, json!(blob.diff_id));
+    }
+    if !annotations.is_empty() {
+        value["annotations"] = Value::Object(annotations);
+    }
+    value
+}
+
+/// Says that an image has EROFS layers, where it has (erofs-image-spec §5.4).
+fn declare_features(case: &Case, to: &mut Value) {
+    if case.layers.iter().any(|layer| layer.format.is_erofs()) {
+        to["os.features"] = json!(["erofs"]);
+    }
 }
 
 fn digest_text(hash: Sha256) -> String {

@@ -185,3 +185,44 @@ fn store(layout: &Path, document: &Value) -> Value {
     fs::write(layout.join("blobs/sha256").join(&hex), &text).unwrap();
     json!({ "digest": format!("sha256:{hex}"), "size": text.len() })
 }
+
+#[test]
+fn erofs_layers_say_what_they_are() {
+    let text = "title = 'x'\nspec = 'x'\nlevel = 'policy'\nbase = 'none'\n\
+                [[layer]]\nformat = 'erofs'\nentries = [{ file = 'a' }]\n\
+                [[layer]]\nformat = 'erofs'\ncompression = 'zstd'\nentries = [{ file = 'b' }]\n\
+                [expect]\nrecord = 'x'\n";
+    let case = parse("layout/x", text, &|_| None).unwrap();
+    let layout = tempfile::tempdir().unwrap();
+    let written = write_layout(&case, layout.path()).unwrap();
+    let document = |path: &str| -> Value {
+        let text = fs::read_to_string(layout.path().join(path)).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let blob = |digest: &Value| {
+        let hex = digest.as_str().unwrap().trim_start_matches("sha256:");
+        document(&format!("blobs/sha256/{hex}"))
+    };
+    let index = document("index.json");
+    let features = json!(["erofs"]);
+    assert_eq!(index["manifests"][0]["platform"]["os.features"], features);
+    let manifest = blob(&json!(written.manifest));
+    let config = blob(&manifest["config"]["digest"]);
+    assert_eq!(config["os.features"], features);
+    let diff_ids = &config["rootfs"]["diff_ids"];
+    let [lower, top] = [&manifest["layers"][0], &manifest["layers"][1]];
+    assert_eq!(lower["mediaType"], "application/vnd.erofs");
+    assert_eq!(lower["digest"], diff_ids[0]);
+    assert_eq!(
+        lower["annotations"],
+        json!({ "org.erofs.role": "overlay-lower" })
+    );
+    assert_eq!(top["mediaType"], "application/vnd.erofs+zstd");
+    assert_eq!(
+        top["annotations"],
+        json!({ "org.erofs.uncompressed-digest": diff_ids[1] })
+    );
+    let image = super::erofs::layer_blob(&case.layers[1]).unwrap();
+    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(image));
+    assert_eq!(diff_ids[1], format!("sha256:{digest}"));
+}

@@ -5,6 +5,7 @@
 //! the writer.
 
 mod compress;
+pub mod erofs;
 mod layout;
 #[cfg(test)]
 mod layout_tests;

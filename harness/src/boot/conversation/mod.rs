@@ -8,7 +8,7 @@ use self::contents::Contents;
 use super::error::Error;
 use super::port::Port;
 use super::wire::{self, Chain, CommandResult, Frame, Kind};
-use super::{Boot, Failure, ReadError};
+use super::{Boot, Failure, ReadError, Walked};
 
 /// The most that a tree's listing may have, in bytes.
 const LISTING_BYTES_MAX: usize = 1 << 30;
@@ -69,7 +69,7 @@ pub(super) fn collect(
         hardlinks: Vec::new(),
         xattrs: Vec::new(),
         contents: Contents::default(),
-        walked: false,
+        walked: 0,
     };
     let broken = answer.collect(port, job).err();
     (answer.boot, broken)
@@ -82,7 +82,8 @@ struct Answer {
     hardlinks: Vec<u8>,
     xattrs: Vec<u8>,
     contents: Contents,
-    walked: bool,
+    /// The trees whose walk is over, one way or the other.
+    walked: usize,
 }
 
 impl Answer {
@@ -108,7 +109,7 @@ impl Answer {
     }
 
     fn take(&mut self, frame: Frame, job: &wire::Job) -> io::Result<()> {
-        let walking = job.walk && !self.walked && self.boot.failure.is_none();
+        let walking = self.walked < job.walks() && self.boot.failure.is_none();
         match frame.kind {
             Kind::SmallContents if walking => self.contents.add_small(&frame.payload)?,
             Kind::Piece if walking => self.contents.add_piece(&frame.payload),
@@ -125,8 +126,14 @@ impl Answer {
                     });
                 }
             }
-            Kind::WalkDone if walking => self.finish_walk(&frame.payload)?,
-            Kind::MountFailed if !self.walked && self.boot.commands.is_empty() => {
+            Kind::WalkDone if walking => self.finish_walk(&frame.payload, job)?,
+            Kind::StackFailed if walking && !job.stacks.is_empty() && self.entries.is_empty() => {
+                let (_, why) = wire::decode_error(&frame.payload)?;
+                let why = String::from_utf8_lossy(why).into_owned();
+                self.boot.stacks.push(Err(why));
+                self.walked += 1;
+            }
+            Kind::MountFailed if self.walked == 0 && self.boot.commands.is_empty() => {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.failure = Some(Failure::Mount(why));
@@ -148,7 +155,7 @@ impl Answer {
         Ok(())
     }
 
-    fn finish_walk(&mut self, payload: &[u8]) -> io::Result<()> {
+    fn finish_walk(&mut self, payload: &[u8], job: &wire::Job) -> io::Result<()> {
         let lines = self.entries.iter().filter(|byte| **byte == b'\n').count() as u64;
         if payload != lines.to_le_bytes() {
             return Err(unexpected(format!(
@@ -159,8 +166,14 @@ impl Answer {
         mtree.append(&mut self.entries);
         mtree.append(&mut self.hardlinks);
         mtree.append(&mut self.xattrs);
-        self.boot.mtree = Some(mtree);
-        self.walked = true;
+        self.contents = Contents::default();
+        self.walked += 1;
+        if job.stacks.is_empty() {
+            self.boot.mtree = Some(mtree);
+        } else {
+            let read_errors = std::mem::take(&mut self.boot.read_errors);
+            self.boot.stacks.push(Ok(Walked { mtree, read_errors }));
+        }
         Ok(())
     }
 
@@ -169,7 +182,7 @@ impl Answer {
         if sentinel != self.chain.sentinel() {
             return Err(Broken::Forged("a sentinel that does not match".to_owned()));
         }
-        let complete = self.walked == job.walk && self.boot.commands.len() == job.commands.len();
+        let complete = self.walked == job.walks() && self.boot.commands.len() == job.commands.len();
         if complete || self.boot.failure.is_some() {
             Ok(())
         } else {
@@ -181,7 +194,7 @@ impl Answer {
 
     /// What the guest was at when nothing more came.
     fn doing(&self, job: &wire::Job) -> String {
-        if job.walk && !self.walked {
+        if self.walked < job.walks() {
             let lines = String::from_utf8_lossy(self.entries.trim_ascii_end());
             let last = lines
                 .rsplit('\n')

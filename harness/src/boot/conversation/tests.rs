@@ -18,6 +18,7 @@ fn job() -> Job {
         filesystem: "ext4".to_owned(),
         profile: "ro".to_owned(),
         walk: true,
+        stacks: Vec::new(),
         command_time_limit: Duration::from_secs(1),
         commands: vec![b"echo hi".to_vec()],
     }
@@ -59,6 +60,15 @@ const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2001
 
 /// Has the host collect these frames, ended by a sentinel over them or by `sentinel`.
 fn hear(frames: &[(Kind, Vec<u8>)], sentinel: Option<&[u8]>) -> (Boot, Option<Broken>) {
+    hear_as(&job(), frames, sentinel)
+}
+
+/// As [`hear`], for another job.
+fn hear_as(
+    job: &Job,
+    frames: &[(Kind, Vec<u8>)],
+    sentinel: Option<&[u8]>,
+) -> (Boot, Option<Broken>) {
     let (host, mut guest) = UnixStream::pair().unwrap();
     let mut chain = Chain::new(&NONCE);
     for (kind, payload) in frames {
@@ -69,7 +79,7 @@ fn hear(frames: &[(Kind, Vec<u8>)], sentinel: Option<&[u8]>) -> (Boot, Option<Br
     write_frame(&mut guest, Kind::Sentinel, sentinel.unwrap_or(&right)).unwrap();
     drop(guest);
     let mut port = Port::until(&host, Instant::now() + Duration::from_secs(10));
-    collect(&mut port, &job(), Chain::new(&NONCE))
+    collect(&mut port, job, Chain::new(&NONCE))
 }
 
 fn add(chain: &mut Chain, kind: Kind, payload: &[u8]) {
@@ -257,6 +267,53 @@ fn an_image_that_cannot_be_mounted_answers_nothing_else() {
         None,
         "Entries out of turn",
     );
+}
+
+/// A job of two stacks, answered by these frames.
+fn hear_of_stacks(frames: &[(Kind, Vec<u8>)]) -> (Boot, Option<Broken>) {
+    let job = Job {
+        stacks: vec![b"1:0".to_vec(), b"2:0".to_vec()],
+        commands: Vec::new(),
+        ..job()
+    };
+    hear_as(&job, frames, None)
+}
+
+#[test]
+fn stacks_are_told_one_by_one() {
+    let line = |path: &str| format!("{path} type=file size=0 sha256=@0\n").into_bytes();
+    let done = (Kind::WalkDone, 1u64.to_le_bytes().to_vec());
+    let one = [
+        (Kind::SmallContents, b"\x03\0\0\0abc".to_vec()),
+        (Kind::Entries, line("./a")),
+        (Kind::ReadError, encode_error(5, b"a")),
+        done.clone(),
+    ];
+    let refused = (
+        Kind::StackFailed,
+        encode_error(22, b"mount as overlay: bad"),
+    );
+    let (boot, broken) = hear_of_stacks(&[&one[..], std::slice::from_ref(&refused)].concat());
+    assert_eq!(broken, None);
+    assert_eq!((boot.mtree, boot.read_errors), (None, Vec::new()));
+    let walked = boot.stacks[0].as_ref().unwrap();
+    let mtree = format!("#mtree v2.0\n./a type=file size=0 sha256={ABC}\n");
+    assert_eq!(walked.mtree, mtree.as_bytes());
+    assert_eq!(walked.read_errors.len(), 1);
+    assert_eq!(boot.stacks[1], Err("mount as overlay: bad".to_owned()));
+
+    let forged = |frames: &[(Kind, Vec<u8>)], because: &str| match hear_of_stacks(frames).1 {
+        Some(Broken::Forged(what)) => assert!(what.contains(because), "{what}"),
+        other => panic!("{other:?}"),
+    };
+    forged(&one, "before all was answered");
+    // Contents are numbered anew: the second tree has none of the first's.
+    let again = [&one[..], &[(Kind::Entries, line("./b"))]].concat();
+    forged(&again, "not sent");
+    forged(&[&one[..], &one, &one].concat(), "out of turn");
+    let half = [one[0].clone(), one[1].clone(), refused.clone()];
+    forged(&half, "StackFailed out of turn");
+    check_forged(&[refused], None, "StackFailed out of turn");
 }
 
 #[test]

@@ -204,6 +204,7 @@ impl Image {
             image: &self.path,
             filesystem: self.filesystem,
             walk: true,
+            stacks: &[],
             commands,
             transcript: &self.transcript,
             time_limit: LONG,

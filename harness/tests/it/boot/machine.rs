@@ -8,7 +8,7 @@ use harness::boot::{Accel, Boot, Machine, Missing, Mode, Options};
 use harness::check::Reason;
 
 use super::images::Image;
-use crate::require;
+use crate::require::missing;
 
 /// Enough for any of the small images here on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(120);
@@ -35,26 +35,34 @@ pub(crate) fn machine(mode: Mode) -> Option<&'static Machine> {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot");
     let found = MACHINES[usize::from(mode == Mode::Cold)]
         .get_or_init(|| Machine::find(&options(&cache, mode)));
-    found
-        .as_ref()
-        .map_err(|missing| not_checked(&missing.to_string()))
-        .ok()
+    // Not in a closure, where the caller would be this file.
+    match found {
+        Ok(machine) => Some(machine),
+        Err(missing) => {
+            not_checked(&missing.to_string());
+            None
+        }
+    }
 }
 
 /// A machine with a cache of its own.
 #[track_caller]
 pub(crate) fn with_cache(cache: &Path, mode: Mode) -> Option<Machine> {
-    Machine::find(&options(cache, mode))
-        .map_err(|missing| not_checked(&missing.to_string()))
-        .ok()
+    match Machine::find(&options(cache, mode)) {
+        Ok(machine) => Some(machine),
+        Err(missing) => {
+            not_checked(&missing.to_string());
+            None
+        }
+    }
 }
 
-/// Says that a test could not check what it is for, or fails where that is forbidden.
+/// Says that a test could not check what it is for. `HARNESS_REQUIRE=boot` makes it an error.
 #[track_caller]
 pub(crate) fn not_checked(why: &str) {
     let caller = std::panic::Location::caller();
     let what = format!("{}:{}", caller.file(), caller.line());
-    require::missing(Reason::Boot, &what, why);
+    missing(Reason::Boot, &what, why);
 }
 
 /// Boots an image, walks it and runs commands in it.

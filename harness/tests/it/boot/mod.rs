@@ -1,7 +1,7 @@
 //! Images booted in real machines.
 
 mod images;
-mod machine;
+pub(crate) mod machine;
 mod process;
 
 use std::path::Path;

@@ -210,6 +210,7 @@ fn time(
         image: &disk.path,
         filesystem: disk.format.word(),
         walk: true,
+        stacks: &[],
         commands: &commands,
         transcript,
         time_limit: TIME_LIMIT,
