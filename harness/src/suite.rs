@@ -270,7 +270,7 @@ fn short(path: &Path) -> String {
 }
 
 /// The first line a runner prints when asked for its version; empty if it cannot be asked.
-fn version(runner: &Runner, equipment: &Equipment) -> String {
+pub(crate) fn version(runner: &Runner, equipment: &Equipment) -> String {
     let Some((program, arguments)) = runner.version.split_first() else {
         return String::new();
     };

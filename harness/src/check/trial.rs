@@ -36,7 +36,7 @@ pub struct Equipment {
 
 impl Equipment {
     /// Whether a converter can start this program by its name.
-    pub(super) fn has(&self, program: &str) -> bool {
+    pub fn has(&self, program: &str) -> bool {
         std::env::split_paths(&self.surroundings.path).any(|folder| folder.join(program).is_file())
     }
 }

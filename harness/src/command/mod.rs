@@ -3,6 +3,7 @@
 mod bench;
 mod bless;
 mod convert;
+mod doctor;
 mod equip;
 mod export;
 mod interrupt;
@@ -48,6 +49,7 @@ enum Command {
     Convert(convert::Convert),
     Bench(bench::Bench),
     Soak(soak::Soak),
+    Doctor(Box<doctor::Doctor>),
 }
 
 /// Runs the command line and gives the exit code: 0 nothing red, 1 some verdict red, 2 usage or
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Convert(convert) => convert.run(),
         Command::Bench(bench) => bench.run(&home),
         Command::Soak(soak) => soak.run(&home),
+        Command::Doctor(doctor) => doctor.run(&home),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -1,7 +1,7 @@
 //! `--fault`: what goes wrong on purpose, and what a converter makes of it.
 
 use crate::project::{GOOD, PLAIN, Project, Said, plain};
-use crate::require::{contained, root};
+use crate::require::{HARNESS, contained, root, tool};
 
 const FAULTS: [&str; 5] = [
     "disk-full",
@@ -115,4 +115,61 @@ fn a_fault_is_asked_only_where_it_says_something() {
         .harness(&["run", "--fault", "disk-ful"])
         .is(2)
         .complains("there are disk-full, slow-blob");
+}
+
+/// The harness's own disk: a file system of a mount namespace of the command's own.
+fn on_a_disk_of(bytes: &str, project: &Project, arguments: &[&str]) -> Said {
+    const SCRIPT: &str = r#"mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@""#;
+    let disk = project.path("target/harness");
+    std::fs::create_dir_all(&disk).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "sh", "-c", SCRIPT, "sh", bytes]);
+    command
+        .arg(disk)
+        .arg(HARNESS)
+        .arg("--home")
+        .arg(project.path(""));
+    Said::of({
+        command.args(arguments);
+        command
+    })
+}
+
+#[test]
+fn a_full_disk_of_the_harness_is_its_own_error() {
+    if !root("mounting a small disk") || tool("unshare", "a full disk").is_none() {
+        return;
+    }
+    let arguments = [
+        "run",
+        "--command",
+        GOOD,
+        "--output",
+        "tar",
+        "--format",
+        "tar",
+    ];
+    on_a_disk_of("64k", &large(), &arguments)
+        .is(1)
+        .prints("ERROR command/name/large")
+        .prints("the harness failed, not the converter")
+        .prints("No space left on device");
+    on_a_disk_of("64M", &large(), &arguments).is(0);
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_said() {
+    let project = plain();
+    let cache = project.path("target/harness/boot");
+    std::fs::create_dir_all(cache.parent().unwrap()).unwrap();
+    std::fs::write(&cache, "").unwrap();
+    let said = project.harness(&["doctor"]).is(1);
+    // Where there is no machine at all that is said first.
+    let is_said =
+        said.stdout.contains("no cache: ") || said.stdout.contains("machine      none: no ");
+    assert!(is_said, "{}", said.stdout);
+    project
+        .harness(&["doctor", "--boot", "off"])
+        .is(1)
+        .prints("machine      none: booting is switched off (--boot off)");
 }
