@@ -125,3 +125,24 @@ entries = [{ file = "zeros", zeros = 60000000 }]
 [expect]
 tree = "golden"
 "#;
+
+#[test]
+fn runs_of_one_folder_at_the_same_time_do_not_meet() {
+    let project = project::plain();
+    let runs: Vec<Child> = (0..4)
+        .map(|run| {
+            let json = project.path(&format!("{run}.json")).display().to_string();
+            let arguments = ["run", "--command", project::GOOD, "--output", "tar"];
+            start(
+                &project,
+                &[&arguments[..], &["--boot=off", "--json", &json]].concat(),
+            )
+        })
+        .collect();
+    for mut run in runs {
+        assert_eq!(run.wait().unwrap().code(), Some(0));
+    }
+    let record = |run| std::fs::read_to_string(project.path(&format!("{run}.json"))).unwrap();
+    assert!((1..4).all(|run| record(run) == record(0)), "{}", record(0));
+    assert_eq!(below(&project.path("target/harness/work")), [""; 0]);
+}

@@ -339,6 +339,11 @@ fn what_a_converter_leaves_behind_or_uses_up_is_found() {
             "touch $TMPDIR/x",
             "unclean   command left a temporary file /tmp/x",
         ),
+        // A trap that does not fire, a packer that fails before it cleans up.
+        (
+            "mkdir -p $TMPDIR/t/x; exit 1",
+            "unclean   command left a temporary file /tmp/t",
+        ),
         ("sleep 1000 &", "unclean   command left a process sleep"),
         (
             "echo x > /etc/stray",
