@@ -4,6 +4,7 @@ mod asset;
 mod boot;
 mod cli;
 mod contain;
+mod export;
 mod faults;
 mod images;
 mod interop;
