@@ -4,9 +4,16 @@ use clap::Args;
 
 use super::{EXIT_GREEN, Home, find};
 use crate::case::escape::escape;
-use crate::case::{Alternative, Case, Content, Entry, Expect, Kind};
+use crate::case::{
+    Alternative, BlobDamage, BlobName, Case, Compression, Content, Edit, EditChange, Entry, Expect,
+    Kind, Layer,
+};
+use crate::runner::{Known, Runners};
 
-/// Shows a case: what it asks, what decides, its layers and its expected tree.
+/// Longer changes of a document are counted, not shown.
+const EDIT_CHARS_MAX: usize = 200;
+
+/// Shows a case: what it asks, what decides, its layers, who is known to fail it, its expected tree.
 #[derive(Args)]
 pub(super) struct Show {
     /// The case's id.
@@ -36,10 +43,17 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
         out.push_str(&format!("note: {note}\n"));
     }
     for (index, layer) in case.layers.iter().enumerate() {
-        out.push_str(&format!("\nlayer {index}\n"));
+        out.push_str(&format!("\nlayer {index}{}\n", packing(layer)));
         for entry in &layer.entries {
             out.push_str(&format!("  {}\n", entry_line(entry)));
         }
+    }
+    let damage = case.image.edits.iter().map(edit_line);
+    let damage: Vec<String> = damage
+        .chain(case.image.blobs.iter().map(blob_line))
+        .collect();
+    if !damage.is_empty() {
+        out.push_str(&format!("\nthen\n{}", damage.concat()));
     }
     match &case.expect {
         Expect::Tree => {}
@@ -52,11 +66,111 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
             }
         }
     }
+    let runners = Runners::read(&home.root.join("runners"))?;
+    let known: Vec<String> = runners
+        .iter()
+        .flat_map(|runner| {
+            let known = &runner.expectations.known;
+            let here = known.iter().filter(|known| known.cases.contains(&case.id));
+            here.map(|known| known_line(&runner.name, known, case.embargo))
+        })
+        .collect();
+    if !known.is_empty() {
+        out.push_str(&format!("\nknown to fail\n{}", known.concat()));
+    }
     for (name, _) in case.goldens() {
         let golden = fs_err::read_to_string(home.golden(&name))?;
         out.push_str(&format!("\ngolden/{name}.mtree\n{golden}"));
     }
     Ok(out)
+}
+
+/// A converter that fails a case; of one that is held back, how it fails and no more.
+fn known_line(runner: &str, known: &Known, embargo: bool) -> String {
+    let mut line = format!("  {runner}");
+    if let Some(version) = &known.version {
+        line.push_str(&format!(" {version}"));
+    }
+    if let Some(format) = known.format {
+        line.push_str(&format!(" as {format}"));
+    }
+    let (kinds, reason) = (known.kinds.join(", "), known.reason.trim());
+    match embargo {
+        true => format!("{line}: {kinds} (embargoed)\n"),
+        false => format!("{line}: {kinds}: {reason}\n    {}\n", known.link.trim()),
+    }
+}
+
+/// How a layer is packed where that is not the ordinary way.
+fn packing(layer: &Layer) -> String {
+    let mut words = Vec::new();
+    match layer.compression {
+        Compression::None => words.push("not compressed".to_owned()),
+        Compression::Gzip => {}
+        Compression::Zstd => words.push("zstd".to_owned()),
+    }
+    if layer.members > 1 {
+        words.push(format!("in {} members", layer.members));
+    }
+    if let Some(media_type) = &layer.media_type {
+        words.push(format!("as {media_type}"));
+    }
+    if let Some(blocks) = layer.end_blocks {
+        words.push(format!("{blocks} zero blocks at the end"));
+    }
+    for (bytes, what) in [
+        (layer.append.len(), "behind the archive"),
+        (
+            layer.append_compressed.len(),
+            "behind the compressed stream",
+        ),
+    ] {
+        if bytes > 0 {
+            words.push(format!("{bytes} bytes {what}"));
+        }
+    }
+    if layer.cut > 0 {
+        words.push(format!("{} bytes cut off", layer.cut));
+    }
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", words.join(", ")),
+    }
+}
+
+fn edit_line(edit: &Edit) -> String {
+    let document = format!("{:?}", edit.document).to_lowercase();
+    match &edit.change {
+        EditChange::Set(at, value) => {
+            let value = value.to_string();
+            match value.chars().count() > EDIT_CHARS_MAX {
+                true => format!("  {document} {at} = {} bytes of JSON\n", value.len()),
+                false => format!("  {document} {at} = {value}\n"),
+            }
+        }
+        EditChange::Remove(at) => format!("  {document} without {at}\n"),
+        EditChange::Replace(find, with) => {
+            let [find, with] = [find, with].map(|text| escape_text(text));
+            format!("  {document} {find} becomes {with}\n")
+        }
+    }
+}
+
+/// A text in quotes, on one line and not too long.
+fn escape_text(text: &str) -> String {
+    match text.chars().count() > EDIT_CHARS_MAX {
+        true => format!("{} bytes of text", text.len()),
+        false => format!("{text:?}"),
+    }
+}
+
+fn blob_line(blob: &BlobDamage) -> String {
+    let of = match blob.of {
+        BlobName::Manifest => "manifest".to_owned(),
+        BlobName::Config => "config".to_owned(),
+        BlobName::Layer(index) => format!("layer {index}"),
+    };
+    format!("  blob of {of}: {:?}\n", blob.damage).to_lowercase()
 }
 
 fn entry_line(entry: &Entry) -> String {

@@ -347,6 +347,34 @@ fn an_export_is_whole_or_not_there() {
 }
 
 #[test]
+fn a_case_is_shown_with_its_damage_and_who_fails_it() {
+    let shown = format!(
+        "{}\n[image]\nedit = [{{ in = 'manifest', at = '/layers/1/size', set = 7 }}]\nblob = [{{ of = 'layer:1', \
+         flip = 20 }}]\n",
+        PLAIN.replace("[[layer]]", "[[layer]]\ncompression = 'zstd'\nmembers = 2")
+    );
+    let held = PLAIN.replace("level =", "embargo = true\nlevel =");
+    let project = Project::with_cases(&[("name/held", &held), ("name/shown", &shown)]);
+    project.write(
+        "runners/umoci/expectations.toml",
+        "[[known]]\ncases = ['name/held', 'name/shown']\nkinds = ['silent']\nreason = 'the time is lost'\n\
+         link = 'here'\nversion = '0.4'\n",
+    );
+    project
+        .harness(&["show", "name/shown"])
+        .is(0)
+        .prints("layer 1 (zstd, in 2 members)\n  file etc/plain (\"plain\\012\") 0640 0:0\n")
+        .prints("then\n  manifest /layers/1/size = 7\n  blob of layer 1: flip(20)\n")
+        .prints("known to fail\n  umoci 0.4: silent: the time is lost\n    here\n")
+        .prints("golden/name/shown.mtree\n#mtree v2.0\n");
+    let said = project
+        .harness(&["show", "name/held"])
+        .is(0)
+        .prints("known to fail\n  umoci 0.4: silent (embargoed)\n");
+    assert!(!said.stdout.contains("time is lost"), "{}", said.stdout);
+}
+
+#[test]
 fn help_is_the_same_on_every_machine() {
     for (name, arguments) in [
         ("help", &["--help"][..]),
