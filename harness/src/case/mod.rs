@@ -8,6 +8,7 @@ mod corpus;
 mod entry;
 mod error;
 pub mod escape;
+mod family;
 mod file;
 mod parse;
 mod parse_entry;
@@ -18,6 +19,7 @@ mod twin;
 pub use corpus::{Corpus, CorpusError};
 pub use entry::{Content, Device, Dialect, Entry, HeaderFields, Kind, Time, pattern_bytes};
 pub use error::CaseError;
+pub use family::{FAMILIES, Family};
 pub use parse::parse;
 
 /// One case of the corpus.
@@ -237,6 +239,11 @@ pub enum Alternative {
 }
 
 impl Case {
+    /// Whether it is a scale family: made by code, with the model's tree for a golden.
+    pub fn is_family(&self) -> bool {
+        Family::find(&self.id).is_some()
+    }
+
     /// The goldens that belong to this case: the path below `golden/` without its ending, and the
     /// layers whose application gives the tree.
     pub fn goldens(&self) -> Vec<(String, &[Layer])> {

@@ -10,6 +10,8 @@ use crate::case::{
 };
 use crate::runner::{Known, Runners};
 
+/// How many entries of a layer of a scale family are shown.
+const FAMILY_MAX: usize = 12;
 /// Longer changes of a document are counted, not shown.
 const EDIT_CHARS_MAX: usize = 200;
 
@@ -22,7 +24,7 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
-        let corpus = home.corpus()?;
+        let corpus = home.corpus_with_families(|id| id == self.id)?;
         let case = find(&corpus, &self.id)?;
         super::print(&text(case, home)?)?;
         Ok(EXIT_GREEN)
@@ -44,8 +46,16 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
     }
     for (index, layer) in case.layers.iter().enumerate() {
         out.push_str(&format!("\nlayer {index}{}\n", packing(layer)));
-        for entry in &layer.entries {
+        let shown = if case.is_family() {
+            FAMILY_MAX
+        } else {
+            layer.entries.len()
+        };
+        for entry in layer.entries.iter().take(shown) {
             out.push_str(&format!("  {}\n", entry_line(entry)));
+        }
+        if layer.entries.len() > shown {
+            out.push_str(&format!("  … and {} more\n", layer.entries.len() - shown));
         }
     }
     let damage = case.image.edits.iter().map(edit_line);
@@ -78,9 +88,15 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
     if !known.is_empty() {
         out.push_str(&format!("\nknown to fail\n{}", known.concat()));
     }
-    for (name, _) in case.goldens() {
-        let golden = fs_err::read_to_string(home.golden(&name))?;
-        out.push_str(&format!("\ngolden/{name}.mtree\n{golden}"));
+    for (name, layers) in case.goldens() {
+        let golden = home.expected(case, &name, layers)?;
+        match case.is_family() {
+            true => {
+                let paths = golden.lines().filter(|line| !line.starts_with('#')).count();
+                out.push_str(&format!("\nthe model's tree has {paths} paths\n"));
+            }
+            false => out.push_str(&format!("\ngolden/{name}.mtree\n{golden}")),
+        }
     }
     Ok(out)
 }

@@ -375,6 +375,35 @@ fn a_case_is_shown_with_its_damage_and_who_fails_it() {
 }
 
 #[test]
+fn scale_families_are_asked_only_when_named_or_told() {
+    let project = plain();
+    let list = |more: &[&str]| project.harness(&[&["list"], more].concat());
+    list(&["scale/"]).is(2).prints("0 cases");
+    list(&["--scale", "scale/layers"]).is(0).prints("3 cases");
+    project
+        .harness(&["show", "scale/whiteouts-100k"])
+        .is(0)
+        .prints("  file d/.wh.f038197 (\"\")\n")
+        .prints("  … and 99889 more\n")
+        .prints("the model's tree has 116 paths\n");
+    let run = |more: &[&str]| {
+        let arguments = ["run", "--converter", "native-tar", "--boot", "off"];
+        project.harness(&[&arguments, more].concat())
+    };
+    run(&["--only", "scale/layers-127"])
+        .is(0)
+        .prints("PASS  native-tar/scale/layers-127\n      142 paths as expected");
+    run(&["--scale", "native-tar/scale/layers-129"])
+        .is(0)
+        .prints("144 paths as expected (merged)");
+    let bundle = project.arg("bundle");
+    let arguments = ["export", "scale/layers-129", "--to", &bundle];
+    project.harness(&arguments).is(0);
+    let tree = fs::read_to_string(project.path("bundle/expected.merged.mtree")).unwrap();
+    assert!(tree.contains("\n./f128 type=file "));
+}
+
+#[test]
 fn help_is_the_same_on_every_machine() {
     for (name, arguments) in [
         ("help", &["--help"][..]),

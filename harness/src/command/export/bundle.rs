@@ -14,12 +14,11 @@ use crate::image;
 /// Writes a case into the folder `at` and gives the text of its `case.json` as a value.
 pub(super) fn write(case: &Case, home: &Home, at: &Path) -> anyhow::Result<Value> {
     let image = layout(case, "layout", at)?;
-    for (name, _) in case.goldens() {
-        fs::copy(home.golden(&name), at.join(expected(case, &name)))?;
+    for (name, layers) in case.goldens() {
+        let text = home.expected(case, &name, layers)?;
+        fs::write(at.join(expected(case, &name)), text)?;
     }
-    let authored = home.root.join("corpus").join(format!("{}.toml", case.id));
-    // Not copied, so that its permissions are not either.
-    fs::write(at.join("case.toml"), fs::read(authored)?)?;
+    fs::write(at.join("case.toml"), home.authored(case)?)?;
     let document = json!({
         "id": case.id,
         "title": case.title,

@@ -27,6 +27,9 @@ pub(super) struct Export {
     /// Every case: a suite for projects in any language.
     #[arg(long, conflicts_with = "id")]
     all: bool,
+    /// With `--all`, the scale families too, hundreds of megabytes.
+    #[arg(long, requires = "all")]
+    scale: bool,
     /// The folder to write into; it must not exist.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
@@ -34,7 +37,8 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
-        let corpus = home.corpus()?;
+        let is_asked = |id: &str| self.scale || self.id.as_deref() == Some(id);
+        let corpus = home.corpus_with_families(is_asked)?;
         anyhow::ensure!(
             !self.to.exists(),
             "failed to export to `{}`: it exists; give a new folder",
