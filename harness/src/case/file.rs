@@ -62,6 +62,7 @@ pub(super) struct LayerTable {
     pub(super) media_type: Option<String>,
     pub(super) end_blocks: Option<usize>,
     pub(super) append: Option<Text>,
+    pub(super) prepend_compressed: Option<Text>,
     pub(super) append_compressed: Option<Text>,
     #[serde(default)]
     pub(super) cut: usize,
@@ -148,6 +149,8 @@ pub(super) struct ImageTable {
     pub(super) edit: Vec<Spanned<EditTable>>,
     #[serde(default)]
     pub(super) blob: Vec<Spanned<BlobTable>>,
+    #[serde(default)]
+    pub(super) nested: usize,
 }
 
 #[derive(Deserialize)]

@@ -104,6 +104,8 @@ pub struct Layer {
     pub end_blocks: Option<usize>,
     /// Bytes after the end of the archive, inside the compressed stream.
     pub append: Vec<u8>,
+    /// Bytes before the compressed stream.
+    pub prepend_compressed: Vec<u8>,
     /// Bytes after the compressed stream.
     pub append_compressed: Vec<u8>,
     /// How many bytes are cut off the end of the archive.
@@ -127,6 +129,8 @@ pub enum Compression {
 pub struct ImageDamage {
     /// Changes to a JSON document before its digest is taken, in order.
     pub edits: Vec<Edit>,
+    /// How many indexes stand between `index.json` and the manifest, each in the one above it.
+    pub nested: usize,
     /// Changes to stored blobs after all digests are taken, in order.
     pub blobs: Vec<BlobDamage>,
 }
@@ -177,9 +181,13 @@ pub struct BlobDamage {
     pub keep: bool,
 }
 
-/// A blob of the layout.
+/// A blob of the layout, or a file beside the blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobName {
+    /// `oci-layout`
+    Layout,
+    /// `index.json`
+    Index,
     /// The image manifest.
     Manifest,
     /// The image configuration.

@@ -32,51 +32,8 @@ impl Show {
 }
 
 fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
-    let mut out = format!("{}\n{}\n\n", case.id, case.title);
-    out.push_str(&format!("{}, {}", case.spec, case.level.word()));
-    if !case.quote.is_empty() {
-        out.push_str(&format!(": \"{}\"", case.quote));
-    }
-    out.push('\n');
-    if !case.bugs.is_empty() {
-        out.push_str(&format!("met in: {}\n", case.bugs.join(", ")));
-    }
-    if let Some(note) = &case.note {
-        out.push_str(&format!("note: {note}\n"));
-    }
-    for (index, layer) in case.layers.iter().enumerate() {
-        out.push_str(&format!("\nlayer {index}{}\n", packing(layer)));
-        let shown = if case.is_family() {
-            FAMILY_MAX
-        } else {
-            layer.entries.len()
-        };
-        for entry in layer.entries.iter().take(shown) {
-            out.push_str(&format!("  {}\n", entry_line(entry)));
-        }
-        if layer.entries.len() > shown {
-            out.push_str(&format!("  … and {} more\n", layer.entries.len() - shown));
-        }
-    }
-    let damage = case.image.edits.iter().map(edit_line);
-    let damage: Vec<String> = damage
-        .chain(case.image.blobs.iter().map(blob_line))
-        .collect();
-    if !damage.is_empty() {
-        out.push_str(&format!("\nthen\n{}", damage.concat()));
-    }
-    match &case.expect {
-        Expect::Tree => {}
-        Expect::Reject { because, .. } => out.push_str(&format!("\nmust be rejected: {because}\n")),
-        Expect::Record { why } => out.push_str(&format!("\nno verdict: {why}\n")),
-        Expect::OneOf(all) => {
-            out.push_str("\nany of these\n");
-            if all.contains(&Alternative::Reject) {
-                out.push_str("  rejected\n");
-            }
-        }
-    }
     let runners = Runners::read(&home.root.join("runners"))?;
+    let mut out = question(case) + &layers(case) + &damage(case) + &expectation(case);
     let known: Vec<String> = runners
         .iter()
         .flat_map(|runner| {
@@ -99,6 +56,69 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
         }
     }
     Ok(out)
+}
+
+fn question(case: &Case) -> String {
+    let mut out = format!("{}\n{}\n\n", case.id, case.title);
+    out.push_str(&format!("{}, {}", case.spec, case.level.word()));
+    if !case.quote.is_empty() {
+        out.push_str(&format!(": \"{}\"", case.quote));
+    }
+    out.push('\n');
+    if !case.bugs.is_empty() {
+        out.push_str(&format!("met in: {}\n", case.bugs.join(", ")));
+    }
+    if let Some(note) = &case.note {
+        out.push_str(&format!("note: {note}\n"));
+    }
+    out
+}
+
+fn layers(case: &Case) -> String {
+    let mut out = String::new();
+    for (index, layer) in case.layers.iter().enumerate() {
+        out.push_str(&format!("\nlayer {index}{}\n", packing(layer)));
+        let all = layer.entries.len();
+        let shown = if case.is_family() {
+            FAMILY_MAX.min(all)
+        } else {
+            all
+        };
+        for entry in &layer.entries[..shown] {
+            out.push_str(&format!("  {}\n", entry_line(entry)));
+        }
+        if all > shown {
+            out.push_str(&format!("  … and {} more\n", all - shown));
+        }
+    }
+    out
+}
+
+fn damage(case: &Case) -> String {
+    let nested = match case.image.nested {
+        0 => String::new(),
+        count => format!("\nbelow {count} nested indexes\n"),
+    };
+    let edits = case.image.edits.iter().map(edit_line);
+    let lines: Vec<String> = edits
+        .chain(case.image.blobs.iter().map(blob_line))
+        .collect();
+    match lines.is_empty() {
+        true => nested,
+        false => format!("{nested}\nthen\n{}", lines.concat()),
+    }
+}
+
+fn expectation(case: &Case) -> String {
+    match &case.expect {
+        Expect::Tree => String::new(),
+        Expect::Reject { because, .. } => format!("\nmust be rejected: {because}\n"),
+        Expect::Record { why } => format!("\nno verdict: {why}\n"),
+        Expect::OneOf(all) if all.contains(&Alternative::Reject) => {
+            "\nany of these\n  rejected\n".to_owned()
+        }
+        Expect::OneOf(_) => "\nany of these\n".to_owned(),
+    }
 }
 
 /// A converter that fails a case; of one that is held back, how it fails and no more.
@@ -136,6 +156,10 @@ fn packing(layer: &Layer) -> String {
     }
     for (bytes, what) in [
         (layer.append.len(), "behind the archive"),
+        (
+            layer.prepend_compressed.len(),
+            "before the compressed stream",
+        ),
         (
             layer.append_compressed.len(),
             "behind the compressed stream",
@@ -182,6 +206,8 @@ fn escape_text(text: &str) -> String {
 
 fn blob_line(blob: &BlobDamage) -> String {
     let of = match blob.of {
+        BlobName::Layout => return format!("  oci-layout: {:?}\n", blob.damage).to_lowercase(),
+        BlobName::Index => return format!("  index.json: {:?}\n", blob.damage).to_lowercase(),
         BlobName::Manifest => "manifest".to_owned(),
         BlobName::Config => "config".to_owned(),
         BlobName::Layer(index) => format!("layer {index}"),
