@@ -139,10 +139,12 @@ fn requirements(machine: &Machine) -> Vec<&'static str> {
     required
 }
 
-/// The environment of every stage: the found tools, and no snapshot accepted by accident.
+/// The environment of every stage: the found tools, the scale families, and no snapshot accepted by
+/// accident.
 fn prepare(shell: &Shell, dirs: &[PathBuf], required: &str) -> Result<()> {
     tools::put_on_path(shell, dirs)?;
     shell.set_var("HARNESS_REQUIRE", required);
+    shell.set_var("HARNESS_SCALE", "1");
     shell.set_var("INSTA_UPDATE", "no");
     Ok(())
 }

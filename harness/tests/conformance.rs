@@ -4,17 +4,22 @@
 //! `HARNESS_REQUIRE=all` (or a list of root, tool, boot, fsck, contain) turns what could not be checked
 //! into failures; `.ci/run` does so. Without it the trials that cannot run here pass as ignored, and the
 //! last lines say how many and why.
+//!
+//! `HARNESS_SCALE=1` adds the scale families for the converters that read layouts, and holds the model's tree
+//! of each to its hand-counted size. They take minutes, a gigabyte of disk and half of one of memory.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use harness::check::{Question, Reason};
+use harness::case::{Case, Family};
+use harness::check::{Question, Reason, Wanted};
 use harness::command::{Home, equipment_for_tests};
 use harness::report::{Record, Report as _, Text, TrialRecord};
 use harness::runner::{Chain, Runners};
 use harness::suite::{Suite, check_expectations};
+use harness::tree::Tree;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// The converters `cargo test` gates, where their programs are installed.
@@ -27,6 +32,11 @@ const GATED: [&str; 7] = [
     "umoci+mkfs.erofs",
     "umoci+mkfs.ext4",
 ];
+
+/// The converters that are asked the scale families.
+const SCALED: [&str; 3] = ["native", "native-tar", "umoci"];
+/// How many paths the shell's base layer has.
+const BASE_PATHS: usize = 15;
 
 /// What was not checked: reason and cause, with the number of trials.
 type Unchecked = Arc<Mutex<BTreeMap<(String, String), usize>>>;
@@ -53,39 +63,79 @@ fn main() -> ExitCode {
 }
 
 fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)> {
-    let corpus = home.corpus()?;
+    let scaled = std::env::var("HARNESS_SCALE").is_ok_and(|value| value == "1");
+    let corpus = home.corpus_with_families(|_| scaled)?;
     let runners = Runners::read(&home.root.join("runners"))?;
-    check_expectations(&runners, |id| corpus.find(id).is_some()).map_err(anyhow::Error::msg)?;
-    let unchecked = Unchecked::default();
+    check_expectations(&runners, |id| corpus.knows(id)).map_err(anyhow::Error::msg)?;
+    let (families, cases): (Vec<Case>, Vec<Case>) =
+        corpus.cases.into_iter().partition(Case::is_family);
     let mut trials: Vec<Trial> = Vec::new();
-    for case in corpus.cases.clone() {
+    for case in cases.clone() {
         let home = home.clone();
         trials.push(Trial::test(format!("model/{}", case.id), move || {
             harness::command::check_goldens(&case, &home).map_err(Failed::from)
         }));
     }
-    let golden = home.root.join("golden");
-    let questions: Vec<Question> = corpus
-        .cases
-        .iter()
-        .map(|case| Question::of_case(case, &golden))
-        .collect::<anyhow::Result<_>>()?;
-    let chains: Vec<Chain> = GATED
-        .iter()
-        .map(|name| Ok(runners.chain(name)?))
-        .collect::<anyhow::Result<_>>()?;
-    let helper = PathBuf::from(env!("CARGO_BIN_EXE_harness"));
-    let equipment = equipment_for_tests(home, helper, !list_only)?;
-    let suite = Arc::new(Suite::new(chains, questions, equipment, required()?));
+    let unchecked = Unchecked::default();
+    let planned = [(&GATED[..], cases), (&SCALED[..], families)];
+    for (names, cases) in planned.into_iter().filter(|(_, cases)| !cases.is_empty()) {
+        let golden = home.root.join("golden");
+        let questions: Vec<Question> = cases
+            .iter()
+            .map(|case| Question::of_case(case, &golden))
+            .collect::<anyhow::Result<_>>()?;
+        let chains: Vec<Chain> = names
+            .iter()
+            .map(|name| Ok(runners.chain(name)?))
+            .collect::<anyhow::Result<_>>()?;
+        let helper = PathBuf::from(env!("CARGO_BIN_EXE_harness"));
+        let boots = !list_only && chains.iter().any(|chain| chain.format().is_filesystem());
+        let equipment = equipment_for_tests(home, helper, boots)?;
+        let suite = Arc::new(Suite::new(chains, questions, equipment, required()?));
+        add_trials(&mut trials, &suite, &unchecked);
+    }
+    Ok((trials, unchecked))
+}
+
+/// A trial for each of the suite's, and for each family one of the model itself.
+fn add_trials(trials: &mut Vec<Trial>, suite: &Arc<Suite>, unchecked: &Unchecked) {
+    for (index, question) in suite.questions.iter().enumerate() {
+        if let Some(family) = Family::find(&question.id) {
+            let suite = Arc::clone(suite);
+            trials.push(Trial::test(format!("model/{}", family.id), move || {
+                check_size(family, &suite.questions[index].wanted)
+            }));
+        }
+    }
     for (index, trial) in suite.trials().iter().enumerate() {
-        let (suite, unchecked) = (Arc::clone(&suite), Arc::clone(&unchecked));
+        let (suite, unchecked) = (Arc::clone(suite), Arc::clone(unchecked));
         trials.push(Trial::ignorable_test(trial.name(), move || {
             let record = suite.run_one(&suite.trials()[index]);
             note_unchecked(&unchecked, &record);
             complete(record)
         }));
     }
-    Ok((trials, unchecked))
+}
+
+/// Whether the model's trees have as many paths as a person counted.
+fn check_size(family: &Family, wanted: &Wanted) -> Result<(), Failed> {
+    let trees: Vec<&Tree> = match wanted {
+        Wanted::Tree(tree) => vec![tree],
+        Wanted::OneOf { trees, .. } => trees.iter().map(|(_, tree)| tree).collect(),
+        Wanted::Reject { .. } | Wanted::Record => Vec::new(),
+    };
+    if trees.is_empty() {
+        return Err(Failed::from("no tree is expected"));
+    }
+    for tree in trees {
+        let (got, want) = (tree.len(), BASE_PATHS + family.paths);
+        if got != want {
+            return Err(Failed::from(format!(
+                "{got} paths in the model's tree, not {want}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn complete(record: TrialRecord) -> Result<Completion, Failed> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{Case, CaseError, parse};
+use super::{Case, CaseError, FAMILIES, Family, parse};
 
 /// All cases of a corpus folder, sorted by id.
 #[derive(Debug)]
@@ -61,6 +61,31 @@ impl Corpus {
         })
     }
 
+    /// Adds the scale families that `wanted` names by id, which takes memory for each.
+    ///
+    /// # Errors
+    ///
+    /// A family whose text is wrong, or no shell for its base layer.
+    pub fn add_families(&mut self, wanted: impl Fn(&str) -> bool) -> Result<(), CorpusError> {
+        let asset = asset_of(&self.root);
+        let families = FAMILIES.iter().filter(|family| wanted(family.id));
+        for family in families {
+            let case = family.case(&asset).map_err(|error| CorpusError::Case {
+                path: family.id.into(),
+                error,
+            })?;
+            self.cases.push(case);
+        }
+        self.cases
+            .sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+        Ok(())
+    }
+
+    /// Whether there is a case or a scale family of this id.
+    pub fn knows(&self, id: &str) -> bool {
+        self.find(id).is_some() || Family::find(id).is_some()
+    }
+
     /// The case of this id; `--image python` names `image/python`.
     pub fn find(&self, id: &str) -> Option<&Case> {
         let in_image = format!("image/{id}");
@@ -68,6 +93,12 @@ impl Corpus {
             .iter()
             .find(|case| case.id == id || case.id == in_image)
     }
+}
+
+/// The bytes of a file in the corpus's folder of assets.
+fn asset_of(root: &Path) -> impl Fn(&str) -> Option<Vec<u8>> + use<> {
+    let assets = root.join("asset");
+    move |name| fs::read(assets.join(name)).ok()
 }
 
 fn read_case(root: &Path, path: &Path) -> Result<Case, CorpusError> {
@@ -82,8 +113,7 @@ fn read_case(root: &Path, path: &Path) -> Result<Case, CorpusError> {
         })
         .ok_or_else(|| CorpusError::Name(path.to_owned()))?;
     let text = fs::read_to_string(path)?;
-    let asset = |name: &str| fs::read(root.join("asset").join(name)).ok();
-    parse(id, &text, &asset).map_err(|error| CorpusError::Case {
+    parse(id, &text, &asset_of(root)).map_err(|error| CorpusError::Case {
         path: path.to_owned(),
         error,
     })

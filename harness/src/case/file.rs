@@ -64,6 +64,7 @@ pub(super) struct LayerTable {
     pub(super) media_type: Option<String>,
     pub(super) end_blocks: Option<Spanned<usize>>,
     pub(super) append: Option<Text>,
+    pub(super) prepend_compressed: Option<Text>,
     pub(super) append_compressed: Option<Text>,
     #[serde(default)]
     pub(super) cut: usize,
@@ -167,6 +168,8 @@ pub(super) struct ImageTable {
     pub(super) edit: Vec<Spanned<EditTable>>,
     #[serde(default)]
     pub(super) blob: Vec<Spanned<BlobTable>>,
+    #[serde(default)]
+    pub(super) nested: usize,
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ mod corpus;
 mod entry;
 mod error;
 pub mod escape;
+mod family;
 mod file;
 mod parse;
 mod parse_entry;
@@ -18,6 +19,7 @@ mod twin;
 pub use corpus::{Corpus, CorpusError};
 pub use entry::{Content, Device, Dialect, Entry, HeaderFields, Kind, Time, pattern_bytes};
 pub use error::CaseError;
+pub use family::{FAMILIES, Family};
 pub use parse::parse;
 
 /// One case of the corpus.
@@ -104,6 +106,8 @@ pub struct Layer {
     pub end_blocks: Option<usize>,
     /// Bytes after the end of the archive, inside the compressed stream.
     pub append: Vec<u8>,
+    /// Bytes before the compressed stream.
+    pub prepend_compressed: Vec<u8>,
     /// Bytes after the compressed stream.
     pub append_compressed: Vec<u8>,
     /// How many bytes are cut off the end of the archive.
@@ -149,6 +153,8 @@ pub enum Compression {
 pub struct ImageDamage {
     /// Changes to a JSON document before its digest is taken, in order.
     pub edits: Vec<Edit>,
+    /// How many indexes stand between `index.json` and the manifest, each in the one above it.
+    pub nested: usize,
     /// Changes to stored blobs after all digests are taken, in order.
     pub blobs: Vec<BlobDamage>,
 }
@@ -199,9 +205,13 @@ pub struct BlobDamage {
     pub keep: bool,
 }
 
-/// A blob of the layout.
+/// A blob of the layout, or a file beside the blobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BlobName {
+    /// `oci-layout`
+    Layout,
+    /// `index.json`
+    Index,
     /// The image manifest.
     Manifest,
     /// The image configuration.
@@ -261,6 +271,11 @@ pub enum Alternative {
 }
 
 impl Case {
+    /// Whether it is a scale family: made by code, with the model's tree for a golden.
+    pub fn is_family(&self) -> bool {
+        Family::find(&self.id).is_some()
+    }
+
     /// The goldens that belong to this case: the path below `golden/` without its ending, and the
     /// layers whose application gives the tree.
     pub fn goldens(&self) -> Vec<(String, &[Layer])> {

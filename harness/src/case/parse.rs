@@ -7,7 +7,8 @@ use toml::Spanned;
 use super::entry::{Content, Entry, Kind};
 use super::file::{
     AlternativeTable, BaseWord, BlobTable, CaseFile, CompressionWord, DocumentWord, EditTable,
-    EntryTable, ExpectTable, FormatWord, LayerTable, LevelWord, ParentMtimeWord, PatchTable, Text,
+    EntryTable, ExpectTable, FormatWord, ImageTable, LayerTable, LevelWord, ParentMtimeWord,
+    PatchTable, Text,
 };
 use super::{
     Alternative, BlobDamage, BlobName, Case, CaseError, Command, Compression, Damage, Document,
@@ -74,7 +75,7 @@ impl Parser<'_> {
             note: file.note,
             embargo: file.embargo,
             privileged: file.privileged,
-            image: self.image(&file.image.edit, &file.image.blob, layers.len())?,
+            image: self.image(&file.image, layers.len())?,
             layers,
             expect: Expect::Tree,
             parent_mtime_kept: file.expect.get_ref().parent_mtime == Some(ParentMtimeWord::Kept),
@@ -106,6 +107,7 @@ impl Parser<'_> {
             media_type: table.media_type.clone(),
             end_blocks: self.end_blocks(table, format)?,
             append: self.optional_bytes(table.append.as_ref())?,
+            prepend_compressed: self.optional_bytes(table.prepend_compressed.as_ref())?,
             append_compressed: self.optional_bytes(table.append_compressed.as_ref())?,
             cut: table.cut,
         })
@@ -162,18 +164,16 @@ impl Parser<'_> {
         table.patch.iter().map(patch).collect()
     }
 
-    fn image(
-        &self,
-        edits: &[Spanned<EditTable>],
-        blobs: &[Spanned<BlobTable>],
-        layers: usize,
-    ) -> Result<ImageDamage, CaseError> {
+    fn image(&self, table: &ImageTable, layers: usize) -> Result<ImageDamage, CaseError> {
         Ok(ImageDamage {
-            edits: edits
+            nested: table.nested,
+            edits: table
+                .edit
                 .iter()
                 .map(|edit| self.edit(edit))
                 .collect::<Result<_, _>>()?,
-            blobs: blobs
+            blobs: table
+                .blob
                 .iter()
                 .map(|blob| self.blob(blob, layers))
                 .collect::<Result<_, _>>()?,
@@ -222,6 +222,8 @@ impl Parser<'_> {
         let span = blob.span();
         let table = blob.get_ref();
         let of = match table.of.as_str() {
+            "layout" => BlobName::Layout,
+            "index" => BlobName::Index,
             "manifest" => BlobName::Manifest,
             "config" => BlobName::Config,
             layer => layer
@@ -231,8 +233,9 @@ impl Parser<'_> {
                 .map(BlobName::Layer)
                 .ok_or_else(|| {
                     let last = layers.saturating_sub(1);
-                    let message =
-                        format!("`of` is manifest, config, or layer:0 to layer:{last} here");
+                    let message = format!(
+                        "`of` is layout, index, manifest, config, or layer:0 to layer:{last} here"
+                    );
                     self.error(span.clone(), message)
                 })?,
         };

@@ -204,7 +204,7 @@ fn wrong_images() {
         (
             "blob = [{ of = 'layer:x', flip = 1 }]",
             "{ of",
-            "`of` is manifest, config, or",
+            "`of` is layout, index, manifest, config, or",
         ),
         ("blub = []", "blub", "unknown field `blub`"),
     ] {

@@ -42,6 +42,7 @@ fn repair_layer(layer: &mut Layer, repairs: Vec<Repair>) {
     layer.media_type = None;
     layer.end_blocks = None;
     layer.append.clear();
+    layer.prepend_compressed.clear();
     layer.append_compressed.clear();
     layer.cut = 0;
     let entries = std::mem::take(&mut layer.entries);

@@ -66,13 +66,16 @@ pub enum Wanted {
 
 impl Question {
     /// The question of a corpus case. `golden` is the folder of the expected trees; nothing is
-    /// computed here.
+    /// computed here but for a scale family, whose tree is the model's.
     ///
     /// # Errors
     ///
     /// A missing or malformed golden.
     pub fn of_case(case: &Case, golden: &Path) -> anyhow::Result<Question> {
-        let read = |name: &str| read_golden(&golden.join(format!("{name}.mtree")));
+        let read = |name: &str| match case.is_family() {
+            true => model_tree(case, name),
+            false => read_golden(&golden.join(format!("{name}.mtree"))),
+        };
         let wanted = match &case.expect {
             Expect::Tree if case.id.ends_with("+twin") => {
                 Wanted::Tree(read(&case.id.replace("+twin", ".twin"))?)
@@ -157,6 +160,17 @@ impl Question {
             Source::Layout(..) => None,
         }
     }
+}
+
+/// The model's tree in the place of a golden that would be too large to keep.
+fn model_tree(case: &Case, golden: &str) -> anyhow::Result<Tree> {
+    let goldens = case.goldens();
+    let (_, layers) = goldens
+        .iter()
+        .find(|(name, _)| name == golden)
+        .with_context(|| format!("`{}` expects no tree `{golden}`", case.id))?;
+    tree::apply_layers(layers, case.parent_mtime_kept)
+        .with_context(|| format!("the model has no tree for `{}`", case.id))
 }
 
 fn read_golden(path: &Path) -> anyhow::Result<Tree> {

@@ -10,11 +10,14 @@ use crate::case::Expect;
 pub(super) struct List {
     /// Only ids that contain this text.
     filter: Option<String>,
+    /// The scale families too.
+    #[arg(long)]
+    scale: bool,
 }
 
 impl List {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
-        let corpus = home.corpus()?;
+        let corpus = home.corpus_with_families(|_| self.scale)?;
         let wanted = |id: &str| {
             self.filter
                 .as_ref()

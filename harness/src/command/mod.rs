@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::case::{Case, Corpus};
+use crate::case::{Case, Corpus, Family, Layer};
+use crate::tree::{self, mtree};
 
 /// Nothing red.
 pub const EXIT_GREEN: u8 = 0;
@@ -114,6 +115,35 @@ impl Home {
             self.root.join("corpus").display()
         );
         Ok(corpus)
+    }
+
+    /// Every case of the corpus, and the scale families whose ids are wanted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Corpus::read`].
+    pub fn corpus_with_families(&self, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Corpus> {
+        let mut corpus = self.corpus()?;
+        corpus.add_families(wanted)?;
+        Ok(corpus)
+    }
+
+    /// The text of an expected tree of a case: the golden, or for a scale family the model's.
+    fn expected(&self, case: &Case, golden: &str, layers: &[Layer]) -> anyhow::Result<String> {
+        if case.is_family() {
+            let tree = tree::apply_layers(layers, case.parent_mtime_kept)?;
+            return Ok(mtree::print(&tree, &[]));
+        }
+        Ok(fs_err::read_to_string(self.golden(golden))?)
+    }
+
+    /// The text a case is authored as; that of a scale family lacks the layers, which code makes.
+    fn authored(&self, case: &Case) -> anyhow::Result<String> {
+        if let Some(family) = Family::find(&case.id) {
+            return Ok(family.text.to_owned());
+        }
+        let file = self.root.join("corpus").join(format!("{}.toml", case.id));
+        Ok(fs_err::read_to_string(file)?)
     }
 
     /// Where a golden stands.

@@ -29,6 +29,9 @@ pub(super) struct Run {
     /// Exactly this case; may be given more than once.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
+    /// The scale families too: cases of many entries or layers, made on the fly.
+    #[arg(long)]
+    scale: bool,
     /// An OCI image layout instead of the corpus; the model's tree is the expectation.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "only", "filter"])]
     layout: Option<PathBuf>,
@@ -80,7 +83,7 @@ impl Run {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let runners = self.runners(home)?;
         let mut chains = self.chains(&runners)?;
-        let mut questions = self.questions(home, &runners)?;
+        let mut questions = self.questions(home, &runners, &chains)?;
         if let Some(filter) = &self.filter {
             let hit = |chain: &Chain, question: &Question| {
                 format!("{}/{}", chain.name, question.id).contains(filter.as_str())
@@ -177,7 +180,12 @@ impl Run {
         Ok(chains)
     }
 
-    fn questions(&self, home: &Home, runners: &Runners) -> anyhow::Result<Vec<Question>> {
+    fn questions(
+        &self,
+        home: &Home,
+        runners: &Runners,
+        chains: &[Chain],
+    ) -> anyhow::Result<Vec<Question>> {
         if let Some(layout) = &self.layout {
             let (pairs, _) = self.sh.as_chunks::<2>();
             let run = pairs.iter().map(|[command, output]| Command {
@@ -187,8 +195,13 @@ impl Run {
             let question = Question::of_layout(layout, &self.reference, run.collect())?;
             return Ok(vec![question]);
         }
-        let corpus = home.corpus()?;
-        check_expectations(runners, |id| corpus.find(id).is_some()).map_err(anyhow::Error::msg)?;
+        let is_named = |id: &str| self.image.iter().chain(&self.only).any(|name| name == id);
+        let corpus = home.corpus_with_families(|id| {
+            let mut names = chains.iter().map(|chain| format!("{}/{id}", chain.name));
+            let filter = self.filter.as_deref().unwrap_or_default();
+            is_named(id) || self.scale && names.any(|name| name.contains(filter))
+        })?;
+        check_expectations(runners, |id| corpus.knows(id)).map_err(anyhow::Error::msg)?;
         let named: Vec<_> = self
             .image
             .iter()

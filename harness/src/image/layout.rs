@@ -17,6 +17,9 @@ use super::erofs;
 use super::tar::write_archive;
 use crate::case::{BlobName, Case, Compression, Damage, Document, Edit, EditChange, Layer};
 
+/// The media type of an image index.
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// What [`write_layout`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
@@ -71,13 +74,13 @@ pub fn write_layout(case: &Case, to: &Path) -> io::Result<Written> {
     );
     top["platform"] = json!({ "architecture": "amd64", "os": "linux" });
     declare_features(case, &mut top["platform"]);
+    for _ in 0..case.image.nested {
+        let inner = write_text(&index(top).to_string(), &blobs)?;
+        top = descriptor(INDEX, &inner.digest, inner.size);
+    }
     top["annotations"] = json!({ "org.opencontainers.image.ref.name": TAG });
-    let index = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [top],
-    });
-    fs::write(to.join("index.json"), edited(case, Document::Index, index)?)?;
+    let index = edited(case, Document::Index, index(top))?;
+    fs::write(to.join("index.json"), index)?;
     let version = json!({ "imageLayoutVersion": "1.0.0" });
     fs::write(
         to.join("oci-layout"),
@@ -85,12 +88,14 @@ pub fn write_layout(case: &Case, to: &Path) -> io::Result<Written> {
     )?;
 
     for blob in &case.image.blobs {
-        let digest = match blob.of {
-            BlobName::Manifest => &manifest.digest,
-            BlobName::Config => &config.digest,
-            BlobName::Layer(index) => &layers[index].digest,
+        let file = match blob.of {
+            BlobName::Layout => to.join("oci-layout"),
+            BlobName::Index => to.join("index.json"),
+            BlobName::Manifest => blobs.join(hex_of(&manifest.digest)),
+            BlobName::Config => blobs.join(hex_of(&config.digest)),
+            BlobName::Layer(index) => blobs.join(hex_of(&layers[index].digest)),
         };
-        damage(&blobs.join(hex_of(digest)), &blob.damage)?;
+        damage(&file, &blob.damage)?;
     }
     Ok(Written {
         manifest: manifest.digest,
@@ -143,11 +148,12 @@ fn write_layer(layer: &Layer, index: usize, blobs: &Path) -> io::Result<Blob> {
 
     let unfinished = blobs.join(format!("unfinished-{index}"));
     let file = BufWriter::new(fs::File::create(&unfinished)?);
-    let blob = Hashing {
+    let mut blob = Hashing {
         out: file,
         hash: Sha256::new(),
         size: 0,
     };
+    blob.write_all(&layer.prepend_compressed)?;
     let packer = Packer::new(blob, layer.compression, layer.members, keep);
     let mut archive = Hashing {
         out: Limit {
@@ -227,11 +233,19 @@ impl Source<'_> {
 }
 
 fn write_document(case: &Case, document: Document, value: Value, blobs: &Path) -> io::Result<Blob> {
-    let text = edited(case, document, value)?;
+    write_text(&edited(case, document, value)?, blobs)
+}
+
+/// An image index with one entry.
+fn index(entry: Value) -> Value {
+    json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [entry] })
+}
+
+fn write_text(text: &str, blobs: &Path) -> io::Result<Blob> {
     let mut hash = Sha256::new();
     hash.update(text.as_bytes());
     let digest = digest_text(hash);
-    fs::write(blobs.join(hex_of(&digest)), &text)?;
+    fs::write(blobs.join(hex_of(&digest)), text)?;
     Ok(Blob {
         media_type: String::new(),
         size: text.len() as u64,

@@ -226,3 +226,42 @@ fn erofs_layers_say_what_they_are() {
     let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(image));
     assert_eq!(diff_ids[1], format!("sha256:{digest}"));
 }
+
+#[test]
+fn indexes_nest_and_files_beside_the_blobs_go_missing() {
+    let case = |image: &str| {
+        let text = format!(
+            "title = 'x'\nspec = 'x'\nlevel = 'policy'\nbase = 'none'\n[[layer]]\n\
+             prepend-compressed = 'before'\nentries = []\n[image]\n{image}\n[expect]\nrecord = 'x'\n"
+        );
+        parse("layout/x", &text, &|_| None).unwrap()
+    };
+    let write = |image: &str| {
+        let layout = tempfile::tempdir().unwrap();
+        let written = write_layout(&case(image), layout.path()).unwrap();
+        (layout, written)
+    };
+    let (layout, written) = write("nested = 2");
+    let blob = |digest: &str| {
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        layout.path().join("blobs/sha256").join(hex)
+    };
+    let mut place = layout.path().join("index.json");
+    for depth in 0..=2 {
+        let index: Value = serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+        let entry = &index["manifests"][0];
+        assert_eq!(entry.get("annotations").is_some(), depth == 0);
+        let digest = entry["digest"].as_str().unwrap();
+        assert_eq!(digest == written.manifest, depth == 2);
+        place = blob(digest);
+        assert_eq!(entry["size"], fs::metadata(&place).unwrap().len());
+    }
+    let layer = fs::read(blob(&written.layers[0])).unwrap();
+    assert!(layer.starts_with(b"before\x1f\x8b"));
+
+    for (of, file) in [("layout", "oci-layout"), ("index", "index.json")] {
+        let (layout, _) = write(&format!("blob = [{{ of = '{of}', remove = true }}]"));
+        let missing = ["oci-layout", "index.json"].map(|file| !layout.path().join(file).exists());
+        assert_eq!(missing, [file == "oci-layout", file == "index.json"]);
+    }
+}

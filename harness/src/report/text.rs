@@ -125,7 +125,9 @@ fn block(trial: &TrialRecord, select: &str) -> String {
         out.push_str(&format!("        … and {more} more, see run.json\n"));
     }
     out.push('\n');
-    if case != "layout" {
+    if case.starts_with("scale/") {
+        out.push_str(&format!("      case    harness show {case}\n"));
+    } else if case != "layout" {
         out.push_str(&format!("      case    corpus/{case}.toml\n"));
         if trial
             .findings

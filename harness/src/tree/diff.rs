@@ -1,5 +1,7 @@
 //! What differs between the expected and the actual tree, in go-mtree's words.
 
+use std::collections::BTreeMap;
+
 use bstr::BString;
 
 use super::{Inode, InodeKind, Tree};
@@ -76,8 +78,8 @@ impl Difference {
 /// Every difference, in bytewise order of path, then in the order of [`Key`]. What `want` leaves open
 /// is not compared.
 pub fn diff(want: &Tree, got: &Tree) -> Vec<Difference> {
-    let want_groups = group_of_each(want);
-    let got_groups = group_of_each(got);
+    let (want_groups, got_groups) = (Groups::of(want), Groups::of(got));
+    let mut links = Links::default();
     let mut differences = Vec::new();
     for (path, _, wanted) in want.iter() {
         let Some(actual) = got.get(path) else {
@@ -95,8 +97,10 @@ pub fn diff(want: &Tree, got: &Tree) -> Vec<Difference> {
             }
         };
         modify(wanted, actual, &mut modified);
-        let (wanted, actual) = (want_groups.get(path), got_groups.get(path));
-        if wanted != actual && wanted_names_stand(want_groups.get(path), got) {
+        let (wanted, actual) = (want_groups.find(path), got_groups.find(path));
+        let differ = links.entry((wanted.map(|(id, _)| id), actual.map(|(id, _)| id)));
+        let (wanted, actual) = (wanted.map(|(_, all)| all), actual.map(|(_, all)| all));
+        if *differ.or_insert_with(|| wanted != actual && wanted_names_stand(wanted, got)) {
             modified(Key::Hardlink, names(wanted), names(actual));
         }
     }
@@ -174,25 +178,39 @@ fn modify_kind(want: &InodeKind, got: &InodeKind, modified: &mut dyn FnMut(Key, 
     }
 }
 
-type Groups<'a> = std::collections::BTreeMap<&'a BString, Vec<&'a BString>>;
+/// Whether a wanted and an actual group differ: looked at once, since a group can have thousands of names.
+type Links = BTreeMap<(Option<usize>, Option<usize>), bool>;
 
-/// For each name that shares its inode, all names of it; directories have one name each.
-fn group_of_each(tree: &Tree) -> Groups<'_> {
-    let mut each = Groups::new();
-    for names in tree.groups().into_values().filter(|names| names.len() > 1) {
-        for name in &names {
-            each.insert(name, names.clone());
-        }
+/// The groups of names that share an inode, and the group of each such name; directories have one name
+/// each.
+struct Groups<'a> {
+    all: Vec<Vec<&'a BString>>,
+    of: BTreeMap<&'a BString, usize>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(tree: &'a Tree) -> Groups<'a> {
+        let groups = tree.groups().into_values();
+        let all: Vec<_> = groups.filter(|names| names.len() > 1).collect();
+        let numbered = all.iter().enumerate();
+        let of = numbered
+            .flat_map(|(id, names)| names.iter().map(move |name| (*name, id)))
+            .collect();
+        Groups { all, of }
     }
-    each
+
+    fn find(&self, name: &BString) -> Option<(usize, &[&'a BString])> {
+        let id = *self.of.get(name)?;
+        Some((id, &self.all[id]))
+    }
 }
 
 /// A missing or extra name is reported once, as such, not again for each name of its group.
-fn wanted_names_stand(wanted: Option<&Vec<&BString>>, got: &Tree) -> bool {
+fn wanted_names_stand(wanted: Option<&[&BString]>, got: &Tree) -> bool {
     wanted.is_none_or(|names| names.iter().all(|name| got.id(name).is_some()))
 }
 
-fn names(group: Option<&Vec<&BString>>) -> String {
+fn names(group: Option<&[&BString]>) -> String {
     match group {
         None => "alone".to_owned(),
         Some(names) => {

@@ -347,6 +347,63 @@ fn an_export_is_whole_or_not_there() {
 }
 
 #[test]
+fn a_case_is_shown_with_its_damage_and_who_fails_it() {
+    let shown = format!(
+        "{}\n[image]\nedit = [{{ in = 'manifest', at = '/layers/1/size', set = 7 }}]\nblob = [{{ of = 'layer:1', \
+         flip = 20 }}]\n",
+        PLAIN.replace("[[layer]]", "[[layer]]\ncompression = 'zstd'\nmembers = 2")
+    );
+    let held = PLAIN.replace("level =", "embargo = true\nlevel =");
+    let project = Project::with_cases(&[("name/held", &held), ("name/shown", &shown)]);
+    project.write(
+        "runners/umoci/expectations.toml",
+        "[[known]]\ncases = ['name/held', 'name/shown']\nkinds = ['silent']\nreason = 'the time is lost'\n\
+         link = 'here'\nversion = '0.4'\n",
+    );
+    project
+        .harness(&["show", "name/shown"])
+        .is(0)
+        .prints("layer 1 (zstd, in 2 members)\n  file etc/plain (\"plain\\012\") 0640 0:0\n")
+        .prints("then\n  manifest /layers/1/size = 7\n  blob of layer 1: flip(20)\n")
+        .prints("known to fail\n  umoci 0.4: silent: the time is lost\n    here\n")
+        .prints("golden/name/shown.mtree\n#mtree v2.0\n");
+    let said = project
+        .harness(&["show", "name/held"])
+        .is(0)
+        .prints("known to fail\n  umoci 0.4: silent (embargoed)\n");
+    assert!(!said.stdout.contains("time is lost"), "{}", said.stdout);
+}
+
+#[test]
+fn scale_families_are_asked_only_when_named_or_told() {
+    let project = plain();
+    let list = |more: &[&str]| project.harness(&[&["list"], more].concat());
+    list(&["scale/"]).is(2).prints("0 cases");
+    list(&["--scale", "scale/layers"]).is(0).prints("3 cases");
+    project
+        .harness(&["show", "scale/whiteouts-100k"])
+        .is(0)
+        .prints("  file d/.wh.f038197 (\"\")\n")
+        .prints("  … and 99889 more\n")
+        .prints("the model's tree has 116 paths\n");
+    let run = |more: &[&str]| {
+        let arguments = ["run", "--converter", "native-tar", "--boot", "off"];
+        project.harness(&[&arguments, more].concat())
+    };
+    run(&["--only", "scale/layers-127"])
+        .is(0)
+        .prints("PASS  native-tar/scale/layers-127\n      142 paths as expected");
+    run(&["--scale", "native-tar/scale/layers-129"])
+        .is(0)
+        .prints("144 paths as expected (merged)");
+    let bundle = project.arg("bundle");
+    let arguments = ["export", "scale/layers-129", "--to", &bundle];
+    project.harness(&arguments).is(0);
+    let tree = fs::read_to_string(project.path("bundle/expected.merged.mtree")).unwrap();
+    assert!(tree.contains("\n./f128 type=file "));
+}
+
+#[test]
 fn help_is_the_same_on_every_machine() {
     for (name, arguments) in [
         ("help", &["--help"][..]),

@@ -165,8 +165,15 @@ fn oci_spec_reads_every_document_we_write() {
 
         let version = OciLayout::from_file(layout.path().join("oci-layout")).unwrap();
         equal(id, &version, &layout.path().join("oci-layout"));
-        let index = ImageIndex::from_file(layout.path().join("index.json")).unwrap();
-        equal(id, &index, &layout.path().join("index.json"));
+        let mut place = layout.path().join("index.json");
+        let mut index = ImageIndex::from_file(&place).unwrap();
+        equal(id, &index, &place);
+        for _ in 0..case.image.nested {
+            assert_eq!(index.manifests().len(), 1, "{id}");
+            place = blob(index.manifests()[0].digest().as_ref());
+            index = ImageIndex::from_file(&place).unwrap();
+            equal(id, &index, &place);
+        }
         assert_eq!(index.manifests().len(), 1, "{id}");
         let top = &index.manifests()[0];
         assert_eq!(top.digest().to_string(), written.manifest, "{id}");

@@ -5,6 +5,7 @@ mod boot;
 mod cli;
 mod contain;
 mod erofs;
+mod export;
 mod faults;
 mod images;
 mod interop;
