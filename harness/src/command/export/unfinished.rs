@@ -8,7 +8,11 @@ use fs_err as fs;
 use super::super::interrupt;
 
 /// A folder in the making, beside the place it will have; dropped unfinished, it is removed.
-pub(super) struct Unfinished(tempfile::TempDir, interrupt::Unfinished);
+pub(super) struct Unfinished {
+    folder: tempfile::TempDir,
+    /// A signal removes it too.
+    _known: interrupt::Unfinished,
+}
 
 impl Unfinished {
     /// Begins a folder that will be `to`.
@@ -21,12 +25,15 @@ impl Unfinished {
         let mut name = tempfile::Builder::new();
         let folder = name.prefix(".export-").tempdir_in(parent)?;
         let known = interrupt::Unfinished::new(folder.path());
-        Ok(Unfinished(folder, known))
+        Ok(Unfinished {
+            folder,
+            _known: known,
+        })
     }
 
     /// Where it is made.
     pub(super) fn path(&self) -> &Path {
-        self.0.path()
+        self.folder.path()
     }
 
     /// Puts it in its place.
@@ -34,7 +41,7 @@ impl Unfinished {
         fs::set_permissions(self.path(), std::fs::Permissions::from_mode(0o755))?;
         fs::rename(self.path(), to)?;
         // It is not there any more, so there is nothing to remove.
-        let _ = self.0.keep();
+        let _ = self.folder.keep();
         Ok(())
     }
 }
