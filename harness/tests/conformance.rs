@@ -5,6 +5,8 @@
 //! into failures; `.ci/run` does so. Without it the trials that cannot run here pass as ignored, and the
 //! last lines say how many and why.
 
+mod variants;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +67,13 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
         }));
     }
     let golden = home.root.join("golden");
+    for case in corpus.cases.clone() {
+        let golden = golden.clone();
+        trials.push(Trial::test(format!("variants/{}", case.id), move || {
+            variants::check(&case, &golden, &variants::native)?;
+            Ok(())
+        }));
+    }
     let questions: Vec<Question> = corpus
         .cases
         .iter()
