@@ -57,7 +57,7 @@ fn main() -> ExitCode {
 fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)> {
     let corpus = home.corpus()?;
     let runners = Runners::read(&home.root.join("runners"))?;
-    check_expectations(&runners, |id| corpus.find(id).is_some()).map_err(anyhow::Error::msg)?;
+    check_expectations(&runners, |id| corpus.has(id)).map_err(anyhow::Error::msg)?;
     let unchecked = Unchecked::default();
     let mut trials: Vec<Trial> = Vec::new();
     for case in corpus.cases.clone() {
@@ -74,11 +74,21 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
             Ok(())
         }));
     }
-    let questions: Vec<Question> = corpus
+    let mut questions: Vec<Question> = corpus
         .cases
         .iter()
         .map(|case| Question::of_case(case, &golden))
         .collect::<anyhow::Result<_>>()?;
+    let mut asked_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (chain, cases) in &variants::CHOSEN {
+        for variant in variants::chosen(&corpus, cases)? {
+            let converters = asked_of.entry(variant.case.id.clone()).or_default();
+            if converters.is_empty() {
+                questions.push(Question::of_variant(&variant, &golden)?);
+            }
+            converters.push(chain);
+        }
+    }
     let chains: Vec<Chain> = GATED
         .iter()
         .map(|name| Ok(runners.chain(name)?))
@@ -87,6 +97,10 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
     let equipment = equipment_for_tests(home, helper, !list_only)?;
     let suite = Arc::new(Suite::new(chains, questions, equipment, required()?));
     for (index, trial) in suite.trials().iter().enumerate() {
+        let converters = asked_of.get(&trial.question.id);
+        if converters.is_some_and(|asked| !asked.contains(&trial.chain.name.as_str())) {
+            continue;
+        }
         let (suite, unchecked) = (Arc::clone(&suite), Arc::clone(&unchecked));
         trials.push(Trial::ignorable_test(trial.name(), move || {
             let record = suite.run_one(&suite.trials()[index]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::variant::{self, NoVariant, Variant};
 use super::{Case, CaseError, parse};
 
 /// All cases of a corpus folder, sorted by id.
@@ -67,6 +68,18 @@ impl Corpus {
         self.cases
             .iter()
             .find(|case| case.id == id || case.id == in_image)
+    }
+
+    /// The variant of an id `case@axis=value`; `None` where the case does not exist or the id is none of a
+    /// variant.
+    pub fn variant(&self, id: &str) -> Option<Result<Variant, NoVariant>> {
+        let (case, setting) = variant::split_id(id);
+        Some(variant::named(self.find(case)?, setting?))
+    }
+
+    /// Whether an id is that of a case or of a variant.
+    pub fn has(&self, id: &str) -> bool {
+        self.find(id).is_some() || self.variant(id).is_some_and(|variant| variant.is_ok())
     }
 }
 

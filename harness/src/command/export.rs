@@ -8,15 +8,18 @@ use fs_err as fs;
 use serde_json::json;
 
 use super::interrupt::Unfinished;
-use super::{EXIT_GREEN, Home, find};
+use super::{EXIT_GREEN, Home, find, find_variant};
+use crate::case::variant::Variant;
 use crate::case::{Alternative, Case, Expect};
+use crate::check::{Question, Wanted};
 use crate::image;
+use crate::tree::mtree;
 
 /// Writes a case as a bundle: the OCI layout, the expected tree, the case as JSON, and a README with
 /// the commands.
 #[derive(Args)]
 pub(super) struct Export {
-    /// The case's id.
+    /// The case's id, or that of a variant: CASE@AXIS=VALUE.
     id: String,
     /// The folder to write the bundle into; it must not exist.
     #[arg(long, value_name = "DIR")]
@@ -26,7 +29,11 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let corpus = home.corpus()?;
-        let case = find(&corpus, &self.id)?;
+        let variant = find_variant(&corpus, &self.id)?;
+        let case = match &variant {
+            Some(variant) => &variant.case,
+            None => find(&corpus, &self.id)?,
+        };
         anyhow::ensure!(
             !self.to.exists(),
             "failed to export to `{}`: it exists; give a new folder",
@@ -35,9 +42,21 @@ impl Export {
         bundle(case, home, &self.to).with_context(|| {
             format!("failed to export `{}` to `{}`", case.id, self.to.display())
         })?;
+        if let Some(variant) = &variant {
+            open_unnamed(variant, home, &self.to)?;
+        }
         super::print(&format!("{}\n", self.to.display()))?;
         Ok(EXIT_GREEN)
     }
+}
+
+/// The expected tree of a variant says nothing of directories that it does not name any more.
+fn open_unnamed(variant: &Variant, home: &Home, to: &Path) -> anyhow::Result<()> {
+    let question = Question::of_variant(variant, &home.root.join("golden"))?;
+    if let (Wanted::Tree(tree), false) = (&question.wanted, variant.unnamed.is_empty()) {
+        fs::write(to.join("expected.mtree"), mtree::print(tree, &[]))?;
+    }
+    Ok(())
 }
 
 /// Writes the bundle of one case; on an error nothing is left at `to`.
@@ -58,7 +77,7 @@ pub(crate) fn bundle(case: &Case, home: &Home, to: &Path) -> anyhow::Result<()> 
     }
     for (name, _) in case.goldens() {
         let file = match name
-            .strip_prefix(&case.id)
+            .strip_prefix(case.origin())
             .and_then(|rest| rest.strip_prefix('.'))
         {
             Some(outcome) => format!("expected.{outcome}.mtree"),
@@ -69,7 +88,9 @@ pub(crate) fn bundle(case: &Case, home: &Home, to: &Path) -> anyhow::Result<()> 
     let document = serde_json::to_string_pretty(&case_json(case))? + "\n";
     fs::write(at.join("case.json"), document)?;
     fs::copy(
-        home.root.join("corpus").join(format!("{}.toml", case.id)),
+        home.root
+            .join("corpus")
+            .join(format!("{}.toml", case.origin())),
         at.join("case.toml"),
     )?;
     fs::write(at.join("README.md"), readme(case))?;

@@ -2,22 +2,25 @@
 
 use clap::Args;
 
-use super::{EXIT_GREEN, Home, find};
+use super::{EXIT_GREEN, Home, find, find_variant};
 use crate::case::escape::escape;
 use crate::case::{Alternative, Case, Content, Entry, Expect, Kind};
 
 /// Shows a case: what it asks, what decides, its layers and its expected tree.
 #[derive(Args)]
 pub(super) struct Show {
-    /// The case's id.
+    /// The case's id, or that of a variant: CASE@AXIS=VALUE.
     id: String,
 }
 
 impl Show {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let corpus = home.corpus()?;
-        let case = find(&corpus, &self.id)?;
-        super::print(&text(case, home)?)?;
+        let shown = match find_variant(&corpus, &self.id)? {
+            Some(variant) => text(&variant.case, home)?,
+            None => text(find(&corpus, &self.id)?, home)?,
+        };
+        super::print(&shown)?;
         Ok(EXIT_GREEN)
     }
 }

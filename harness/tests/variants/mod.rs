@@ -2,10 +2,50 @@
 
 use std::path::Path;
 
-use harness::case::Case;
-use harness::case::variant::{Variant, variants};
+use harness::case::variant::{AXES, Variant, variant, variants};
+use harness::case::{Case, Corpus};
 use harness::check::direct::{Extract, ask, ask_model};
 use harness::check::{Finding, Question};
+
+/// The converters that work on disk, and the cases whose variants each is asked: of each value the first
+/// that has it.
+pub(crate) const CHOSEN: [(&str, [&str; 4]); 2] = [
+    (
+        "umoci",
+        [
+            "opaque/first",
+            "image/python",
+            "whiteout/with-leading-dot-slash",
+            "hardlink/target-long-in-gnu",
+        ],
+    ),
+    (
+        "native+mkfs.erofs",
+        [
+            "image/python",
+            "opaque/first",
+            "whiteout/with-leading-dot-slash",
+            "hardlink/target-long-in-gnu",
+        ],
+    ),
+];
+
+/// Every value of every axis once, on the first of these cases that has it.
+pub(crate) fn chosen(corpus: &Corpus, cases: &[&str]) -> anyhow::Result<Vec<Variant>> {
+    let mut chosen = Vec::new();
+    for axis in AXES {
+        for value in axis.values {
+            let mut cases = cases.iter().filter_map(|id| corpus.find(id));
+            let first = cases.find_map(|case| variant(case, axis, value).ok());
+            let first = first.ok_or_else(|| {
+                let setting = format!("{}={}", axis.name, value.name);
+                anyhow::anyhow!("none of the chosen cases has a variant {setting}; choose one more")
+            })?;
+            chosen.push(first);
+        }
+    }
+    Ok(chosen)
+}
 
 /// Asks the model and an extractor every variant of a case; the error lists each wrong answer.
 pub(crate) fn check(case: &Case, golden: &Path, extract: Extract<'_>) -> Result<usize, String> {
