@@ -4,56 +4,43 @@
 
 use std::path::Path;
 
-use fs_err as fs;
-
 use super::tree::compare;
 use super::{Finding, FindingKind, Question, Source, Wanted};
 use crate::case::{Case, Layer};
 use crate::image;
-use crate::read;
 use crate::runner::Format;
 use crate::tree::{Tree, apply_layers, diff};
 
-/// What an extractor in this process does: the image layout it is given becomes a tar archive, or it says
-/// why not.
-pub type Extract<'a> = &'a dyn Fn(&Path, &Path) -> Result<(), String>;
+/// What an extractor in this process does: an image layout becomes a tree, or it says why not. The outer
+/// error is trouble of the host, or an output that cannot be read back, which is no refusal.
+pub type Extract<'a> = &'a dyn Fn(&Path) -> anyhow::Result<Result<Tree, String>>;
 
-/// The findings of an extractor on a question; `work` is a folder for what it makes, which stays.
+/// The findings of an extractor on a question.
 ///
 /// # Errors
 ///
-/// Trouble of the host.
-pub fn ask(question: &Question, extract: Extract<'_>, work: &Path) -> anyhow::Result<Vec<Finding>> {
-    let (layout, archive) = (work.join("layout"), work.join("out.tar"));
-    let layout = match &question.source {
+/// Trouble of the host, and what the extractor gives as such.
+pub fn ask(question: &Question, extract: Extract<'_>) -> anyhow::Result<Vec<Finding>> {
+    let answer = match &question.source {
         Source::Case(case) => {
+            let work = tempfile::tempdir()?;
+            let layout = work.path().join("layout");
             image::write_layout(case, &layout)?;
-            layout
+            extract(&layout)?
         }
-        Source::Layout(layout, _) => layout.clone(),
+        Source::Layout(layout, _) => extract(layout)?,
     };
-    let refusal = extract(&layout, &archive).err();
-    Ok(match (refusal, &question.wanted) {
-        (Some(_), Wanted::Record | Wanted::OneOf { reject: true, .. }) => Vec::new(),
-        (Some(_), Wanted::Reject { twin, .. }) => {
-            let work = work.join("twin");
-            fs::create_dir(&work)?;
-            ask(twin, extract, &work)?
-        }
-        (Some(why), Wanted::Tree(_) | Wanted::OneOf { .. }) => {
+    Ok(match (answer, &question.wanted) {
+        (Err(_), Wanted::Record | Wanted::OneOf { reject: true, .. }) => Vec::new(),
+        (Err(_), Wanted::Reject { twin, .. }) => ask(twin, extract)?,
+        (Err(why), Wanted::Tree(_) | Wanted::OneOf { .. }) => {
             vec![Finding::text(FindingKind::Rejected, why)]
         }
-        (None, Wanted::Reject { because, .. }) => {
+        (Ok(_), Wanted::Reject { because, .. }) => {
             let text = format!("accepted, though {because}");
             vec![Finding::text(FindingKind::Accepted, text)]
         }
-        (None, wanted) => match read::tar(&archive) {
-            Ok(tree) => compare(wanted, &tree, Format::Tar).0,
-            Err(error) => {
-                let text = format!("the output cannot be read back: {error}");
-                vec![Finding::text(FindingKind::Silent, text)]
-            }
-        },
+        (Ok(tree), wanted) => compare(wanted, &tree, Format::Tar).0,
     })
 }
 

@@ -13,6 +13,7 @@ mod layouts;
 mod matrix;
 mod mishap;
 mod project;
+mod relations;
 mod repeat;
 mod require;
 mod roundtrip;
@@ -20,3 +21,5 @@ mod runs;
 mod second_oracle;
 mod soak;
 mod tidy;
+#[path = "../variants/mod.rs"]
+mod variants;

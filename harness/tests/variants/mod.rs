@@ -6,6 +6,7 @@ use harness::case::variant::{AXES, Variant, variant, variants};
 use harness::case::{Case, Corpus};
 use harness::check::direct::{Extract, ask, ask_model};
 use harness::check::{Finding, Question};
+use harness::tree::Tree;
 
 /// The converters that work on disk, and the cases whose variants each is asked: of each value the first
 /// that has it.
@@ -73,25 +74,27 @@ pub(crate) fn check_one(
     extract: Extract<'_>,
 ) -> anyhow::Result<Vec<(&'static str, Finding)>> {
     let question = Question::of_variant(variant, golden)?;
-    let work = tempfile::tempdir()?;
     let model = ask_model(&question, case)
         .into_iter()
         .map(|one| ("model", one));
-    let extractor = ask(&question, extract, work.path())?;
-    Ok(model
-        .chain(extractor.into_iter().map(|one| ("native", one)))
-        .collect())
+    let extractor = ask(&question, extract)?
+        .into_iter()
+        .map(|one| ("native", one));
+    Ok(model.chain(extractor).collect())
 }
 
-/// The native extractor as a tar archive, which needs no privileges.
-pub(crate) fn native(layout: &Path, output: &Path) -> Result<(), String> {
+/// What the native extractor makes of a layout, as a tar archive, which needs no privileges.
+pub(crate) fn native(layout: &Path) -> anyhow::Result<Result<Tree, String>> {
+    let work = tempfile::tempdir()?;
+    let output = work.path().join("out.tar");
     let request = native::Request {
         layout,
         reference: Some(harness::image::TAG),
-        output,
+        output: &output,
         format: native::Format::Tar,
     };
-    native::convert(&request)
-        .map(drop)
-        .map_err(|error| error.to_string())
+    match native::convert(&request) {
+        Ok(_) => Ok(Ok(harness::read::tar(&output)?)),
+        Err(error) => Ok(Err(error.to_string())),
+    }
 }
