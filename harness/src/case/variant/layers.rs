@@ -26,7 +26,7 @@ pub(super) fn each(
             }
             Ok(None) => changed.push(layer.clone()),
             Err(why) => {
-                if authored {
+                if authored && why != LeftOut::Same {
                     reason.get_or_insert(why);
                 }
                 changed.push(layer.clone());
