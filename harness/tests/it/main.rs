@@ -23,3 +23,4 @@ mod soak;
 mod tidy;
 #[path = "../variants/mod.rs"]
 mod variants;
+mod varied;

@@ -128,7 +128,7 @@ pub(super) fn directory_plain(layers: &[Layer]) -> Result<Made, LeftOut> {
 fn directories(layers: &[Layer], slash: &[u8]) -> Result<Made, LeftOut> {
     respell_entries(layers, |entry| {
         // The header of Unix v7 has no type for directories: there the slash is all that says so.
-        if !is_dir(entry) || entry.dialect == Dialect::V7 {
+        if !is_dir(entry) || is_root(entry) || entry.dialect == Dialect::V7 {
             return None;
         }
         let bare = entry.path.trim_end_with(|c| c == '/');
