@@ -1,4 +1,5 @@
-//! The conformance trials: the model against every golden, then every case through the gated
+//! The conformance trials: the model against every golden, all variants of a case asked of the model and of
+//! native in this process (`variants/case`), then every case, and chosen variants, through the gated
 //! converters. Named `converter/case`, filterable and listable; nextest runs them too.
 //!
 //! `HARNESS_REQUIRE=all` (or a list of root, tool, boot, fsck, contain) turns what could not be checked

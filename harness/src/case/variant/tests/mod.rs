@@ -312,7 +312,7 @@ fn splits() {
 }
 
 #[test]
-fn packings() {
+fn headers() {
     let plain = case(&["{file='a',text='x'}", "{file='b',nanos=5}"]);
     let dialects = |setting| {
         let layers = made(&plain, setting).case.layers;
@@ -341,7 +341,11 @@ fn packings() {
         "header=gnu",
         LeftOut::HandWritten,
     );
+}
 
+#[test]
+fn blobs_and_layers() {
+    let plain = case(&["{file='a',text='x'}", "{file='b'}"]);
     let zstd = made(&plain, "compression=zstd-frames").case.layers;
     assert!(
         zstd.iter()
