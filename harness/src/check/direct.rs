@@ -51,7 +51,7 @@ pub fn ask_model(variant: &Question, case: &Case) -> Vec<Finding> {
         return Vec::new();
     };
     let model = |layers: &[Layer]| apply_layers(layers, case.parent_mtime_kept);
-    let same = match (model(&varied.layers), model(&case.layers)) {
+    match (model(&varied.layers), model(&case.layers)) {
         (Ok(got), Ok(own)) => match &variant.wanted {
             Wanted::Tree(want) => exactly(want, got),
             _ => exactly(&own, got),
@@ -64,8 +64,7 @@ pub fn ask_model(variant: &Question, case: &Case) -> Vec<Finding> {
             let text = format!("accepted, though for the case it is {error}");
             vec![Finding::text(FindingKind::Accepted, text)]
         }
-    };
-    same
+    }
 }
 
 /// Differences in both directions: an attribute is open in `got` only where it is in `want`.

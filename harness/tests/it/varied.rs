@@ -268,10 +268,12 @@ fn all_bytes(layout: &Path) -> Vec<u8> {
         .collect()
 }
 
+type Spoil = fn(&mut Variant);
+
 /// What an axis gets wrong is no matter of extractors: the model says so, and native does.
 #[test]
 fn a_variant_that_is_not_the_same_image_is_seen() {
-    let wrongs: [(&str, &str, fn(&mut Variant)); 7] = [
+    let wrongs: [(&str, &str, Spoil); 7] = [
         ("opaque/first", "order=whiteouts-last", |variant| {
             // The whiteout in a layer of its own, on top.
             let layer = variant.case.layers.last_mut().unwrap();
@@ -279,13 +281,13 @@ fn a_variant_that_is_not_the_same_image_is_seen() {
             variant.case.layers.push(of(vec![whiteout]));
         }),
         ("image/python", "split=halves", |variant| {
-            variant.case.layers.swap(3, 4)
+            variant.case.layers.swap(3, 4);
         }),
         ("image/python", "parents=implied", |variant| {
-            variant.unnamed.clear()
+            variant.unnamed.clear();
         }),
         ("image/python", "root=absent", |variant| {
-            variant.unnamed.clear()
+            variant.unnamed.clear();
         }),
         ("image/python", "parents=explicit", |variant| {
             variant.case.layers[1].entries[1].mode = 0o711;
@@ -294,7 +296,7 @@ fn a_variant_that_is_not_the_same_image_is_seen() {
             variant.case.layers[1].entries[3].path.push(b'x');
         }),
         ("image/python", "empty-layer=top", |variant| {
-            drop(variant.case.layers.remove(2))
+            drop(variant.case.layers.remove(2));
         }),
     ];
     let (corpus, golden) = (corpus(), checkout().join("golden"));
