@@ -23,7 +23,7 @@ pub type Extract<'a> = &'a dyn Fn(&Path) -> anyhow::Result<Result<Tree, String>>
 pub fn ask(question: &Question, extract: Extract<'_>) -> anyhow::Result<Vec<Finding>> {
     let answer = match &question.source {
         Source::Case(case) => {
-            let work = tempfile::tempdir()?;
+            let work = scratch()?;
             let layout = work.path().join("layout");
             image::write_layout(case, &layout)?;
             extract(&layout)?
@@ -42,6 +42,16 @@ pub fn ask(question: &Question, extract: Extract<'_>) -> anyhow::Result<Vec<Find
         }
         (Ok(tree), wanted) => compare(wanted, &tree, Format::Tar).0,
     })
+}
+
+/// A folder for small things that are written and read once, by the thousand: in memory where the host has
+/// `/dev/shm`, since a busy disk would take most of the time.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn scratch() -> std::io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 /// The findings of the reference model on a variant of `case`: its tree is the expected one to the last

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use harness::case::variant::{AXES, Variant, variant, variants};
 use harness::case::{Case, Corpus};
-use harness::check::direct::{Extract, ask, ask_model};
+use harness::check::direct::{Extract, ask, ask_model, scratch};
 use harness::check::{Finding, Question};
 use harness::tree::Tree;
 
@@ -85,7 +85,7 @@ pub(crate) fn check_one(
 
 /// What the native extractor makes of a layout, as a tar archive, which needs no privileges.
 pub(crate) fn native(layout: &Path) -> anyhow::Result<Result<Tree, String>> {
-    let work = tempfile::tempdir()?;
+    let work = scratch()?;
     let output = work.path().join("out.tar");
     let request = native::Request {
         layout,

@@ -10,7 +10,7 @@ use std::path::Path;
 use bstr::{BString, ByteSlice as _};
 use harness::case::variant::variants;
 use harness::case::{Compression, Content, Dialect, Entry, Kind, Layer};
-use harness::check::direct::{ask, ask_model};
+use harness::check::direct::{ask, ask_model, scratch};
 use harness::check::{Question, Source, Wanted};
 use harness::image::{read_layout, write_layout};
 use harness::tree::{InodeKind, apply_layers, mtree};
@@ -34,14 +34,14 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(200))]
+    #![proptest_config(config(400))]
 
     /// Where paths go through no link the spec leaves no doubt: both give this tree, or both refuse.
     #[test]
     fn native_and_the_model_agree(stack in literal()) {
         let question = question(&stack.0);
         if let (Wanted::Record, Source::Case(case)) = (&question.wanted, &question.source) {
-            let work = tempfile::tempdir().unwrap();
+            let work = scratch().unwrap();
             write_layout(case, work.path()).unwrap();
             let tree = native(work.path()).unwrap();
             prop_assert!(tree.is_err(), "native accepts what the model refuses");
@@ -57,7 +57,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(30))]
+    #![proptest_config(config(60))]
 
     /// Split, respelled, reordered, with parents named or implied, in another header family, compression or
     /// media type, with an empty layer: the axes that cases are varied along, on images nobody chose.
@@ -96,7 +96,7 @@ proptest! {
         packing in sample::select(PACKINGS),
     ) {
         let layers = repacked(&stack.0, packing);
-        let work = tempfile::tempdir().unwrap();
+        let work = scratch().unwrap();
         write_layout(&case(layers), work.path()).unwrap();
         let read = read_layout(work.path(), None).unwrap();
         prop_assert_eq!(printed(&stack.0), printed(&read));
