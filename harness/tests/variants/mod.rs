@@ -92,6 +92,7 @@ pub(crate) fn native(layout: &Path) -> anyhow::Result<Result<Tree, String>> {
         reference: Some(harness::image::TAG),
         output: &output,
         format: native::Format::Tar,
+        stop: None,
     };
     match native::convert(&request) {
         Ok(_) => Ok(Ok(harness::read::tar(&output)?)),
