@@ -9,6 +9,8 @@ pub enum LeftOut {
     NotOneTree,
     /// Documents or blobs are edited by hand, by place and offset.
     Damaged,
+    /// A layer is an EROFS image, which has no headers, no order and no spelling.
+    NotTar,
     /// Headers, bytes or media types are written by hand.
     HandWritten,
     /// An entry goes through a symbolic link, so that its path does not say where it lands.
@@ -31,10 +33,11 @@ pub enum LeftOut {
 
 impl LeftOut {
     /// Every reason, in the order they are counted in.
-    pub const ALL: [LeftOut; 12] = [
+    pub const ALL: [LeftOut; 13] = [
         LeftOut::NoVerdict,
         LeftOut::NotOneTree,
         LeftOut::Damaged,
+        LeftOut::NotTar,
         LeftOut::HandWritten,
         LeftOut::ThroughLink,
         LeftOut::LinkAcrossLayers,
@@ -52,6 +55,7 @@ impl LeftOut {
             LeftOut::NoVerdict => "no verdict",
             LeftOut::NotOneTree => "not one tree",
             LeftOut::Damaged => "documents or blobs changed by hand",
+            LeftOut::NotTar => "layers that are no archives",
             LeftOut::HandWritten => "headers, bytes or media types written by hand",
             LeftOut::ThroughLink => "an entry goes through a link",
             LeftOut::LinkAcrossLayers => "a hard link across layers",

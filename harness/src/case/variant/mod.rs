@@ -116,6 +116,9 @@ pub fn variant(
     if !case.image.edits.is_empty() || !case.image.blobs.is_empty() {
         return Err(LeftOut::Damaged);
     }
+    if case.layers.iter().any(|layer| layer.format.is_erofs()) {
+        return Err(LeftOut::NotTar);
+    }
     match &case.expect {
         Expect::Tree => {}
         Expect::Record { .. } => return Err(LeftOut::NoVerdict),

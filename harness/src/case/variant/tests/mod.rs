@@ -452,6 +452,12 @@ fn expectations_decide_which_axes_apply() {
         "header=pax",
         LeftOut::NoVerdict,
     );
+    let erofs = "format = 'erofs'\n[expect]\ntree = 'golden'\n";
+    left_out(
+        &with(&["{dir='./'},{file='a'}"], erofs),
+        "empty-layer=top",
+        LeftOut::NotTar,
+    );
     let damaged = "[image]\nblob = [{of='layer:0',flip=1}]\n[expect]\nreject = 'x'\n";
     left_out(
         &with(&["{file='a'}"], damaged),
