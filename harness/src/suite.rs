@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::case::variant::split_id;
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
@@ -128,7 +129,7 @@ impl Suite {
                 .iter()
                 .filter_map(|kind| FindingKind::named(kind))
                 .collect(),
-            decides: decides(trial.chain, runner),
+            decides: decides(trial.chain, runner) && known.cases.contains(&trial.question.id),
         });
         let mut verdict = judge(&result.outcome, failure.as_ref(), &self.forbidden);
         let forbidden = result
@@ -166,7 +167,8 @@ impl Suite {
         record.kept = result.kept.map(|kept| short(&kept));
     }
 
-    /// The known failure that covers a trial: the first stage's that has one.
+    /// The known failure that covers a trial: the first stage's that has one, for this very case or, of a
+    /// variant, for the case it was made from. Whether that one is gone the case itself decides.
     fn known<'a>(&self, trial: &'a Trial<'_>) -> Option<(&'a Runner, &'a Known)> {
         // What is known is known of conversions in which nothing goes wrong on purpose.
         if self.equipment.fault.is_some() {
@@ -174,10 +176,9 @@ impl Suite {
         }
         trial.chain.stages.iter().find_map(|stage| {
             let version = self.versions.get(&stage.name).map_or("", String::as_str);
-            let known =
-                stage
-                    .expectations
-                    .find(&trial.question.id, version, trial.chain.format())?;
+            let id = &trial.question.id;
+            let find = |id| stage.expectations.find(id, version, trial.chain.format());
+            let known = find(id).or_else(|| find(split_id(id).0))?;
             Some((stage, known))
         })
     }

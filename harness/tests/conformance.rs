@@ -1,4 +1,5 @@
-//! The conformance trials: the model against every golden, then every case through the gated
+//! The conformance trials: the model against every golden, all variants of a case asked of the model and of
+//! native in this process (`variants/case`), then every case, and chosen variants, through the gated
 //! converters. Named `converter/case`, filterable and listable; nextest runs them too.
 //!
 //! `HARNESS_REQUIRE=all` (or a list of root, tool, boot, fsck, contain) turns what could not be checked
@@ -7,6 +8,8 @@
 //!
 //! `HARNESS_SCALE=1` adds the scale families for the converters that read layouts, and holds the model's tree
 //! of each to its hand-counted size. They take minutes, a gigabyte of disk and half of one of memory.
+
+mod variants;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,7 +71,7 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
     let runners = Runners::read(&home.root.join("runners"))?;
     check_expectations(&runners, |id| corpus.knows(id)).map_err(anyhow::Error::msg)?;
     let (families, cases): (Vec<Case>, Vec<Case>) =
-        corpus.cases.into_iter().partition(Case::is_family);
+        corpus.cases.iter().cloned().partition(Case::is_family);
     let mut trials: Vec<Trial> = Vec::new();
     for case in cases.clone() {
         let home = home.clone();
@@ -77,13 +80,38 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
         }));
     }
     let unchecked = Unchecked::default();
-    let planned = [(&GATED[..], cases), (&SCALED[..], families)];
-    for (names, cases) in planned.into_iter().filter(|(_, cases)| !cases.is_empty()) {
-        let golden = home.root.join("golden");
-        let questions: Vec<Question> = cases
+    let golden = home.root.join("golden");
+    for case in cases.clone() {
+        let golden = golden.clone();
+        trials.push(Trial::test(format!("variants/{}", case.id), move || {
+            variants::check(&case, &golden, &variants::native)?;
+            Ok(())
+        }));
+    }
+    let mut asked_of: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut varied: Vec<Question> = Vec::new();
+    for (chain, cases) in &variants::CHOSEN {
+        for variant in variants::chosen(&corpus, cases)? {
+            let converters = asked_of.entry(variant.case.id.clone()).or_default();
+            if converters.is_empty() {
+                varied.push(Question::of_variant(&variant, &golden)?);
+            }
+            converters.push(chain);
+        }
+    }
+    let planned = [
+        (&GATED[..], cases, varied),
+        (&SCALED[..], families, Vec::new()),
+    ];
+    for (names, cases, varied) in planned
+        .into_iter()
+        .filter(|(_, cases, _)| !cases.is_empty())
+    {
+        let mut questions: Vec<Question> = cases
             .iter()
             .map(|case| Question::of_case(case, &golden))
             .collect::<anyhow::Result<_>>()?;
+        questions.extend(varied);
         let chains: Vec<Chain> = names
             .iter()
             .map(|name| Ok(runners.chain(name)?))
@@ -92,13 +120,19 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
         let boots = !list_only && chains.iter().any(|chain| chain.format().is_filesystem());
         let equipment = equipment_for_tests(home, helper, boots)?;
         let suite = Arc::new(Suite::new(chains, questions, equipment, required()?));
-        add_trials(&mut trials, &suite, &unchecked);
+        add_trials(&mut trials, &suite, &asked_of, &unchecked);
     }
     Ok((trials, unchecked))
 }
 
 /// A trial for each of the suite's, and for each family one of the model itself.
-fn add_trials(trials: &mut Vec<Trial>, suite: &Arc<Suite>, unchecked: &Unchecked) {
+/// A variant is only asked of the converters it was chosen for.
+fn add_trials(
+    trials: &mut Vec<Trial>,
+    suite: &Arc<Suite>,
+    asked_of: &BTreeMap<String, Vec<&str>>,
+    unchecked: &Unchecked,
+) {
     for (index, question) in suite.questions.iter().enumerate() {
         if let Some(family) = Family::find(&question.id) {
             let suite = Arc::clone(suite);
@@ -108,6 +142,10 @@ fn add_trials(trials: &mut Vec<Trial>, suite: &Arc<Suite>, unchecked: &Unchecked
         }
     }
     for (index, trial) in suite.trials().iter().enumerate() {
+        let converters = asked_of.get(&trial.question.id);
+        if converters.is_some_and(|asked| !asked.contains(&trial.chain.name.as_str())) {
+            continue;
+        }
         let (suite, unchecked) = (Arc::clone(suite), Arc::clone(unchecked));
         trials.push(Trial::ignorable_test(trial.name(), move || {
             let record = suite.run_one(&suite.trials()[index]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::variant::{self, NoVariant, Variant};
 use super::{Case, CaseError, FAMILIES, Family, parse};
 
 /// All cases of a corpus folder, sorted by id.
@@ -81,9 +82,11 @@ impl Corpus {
         Ok(())
     }
 
-    /// Whether there is a case or a scale family of this id.
+    /// Whether there is a case, a variant or a scale family of this id.
     pub fn knows(&self, id: &str) -> bool {
-        self.find(id).is_some() || Family::find(id).is_some()
+        self.find(id).is_some()
+            || self.variant(id).is_some_and(|variant| variant.is_ok())
+            || Family::find(id).is_some()
     }
 
     /// The case of this id; `--image python` names `image/python`.
@@ -92,6 +95,13 @@ impl Corpus {
         self.cases
             .iter()
             .find(|case| case.id == id || case.id == in_image)
+    }
+
+    /// The variant of an id `case@axis=value`; `None` where the case does not exist or the id is none of a
+    /// variant.
+    pub fn variant(&self, id: &str) -> Option<Result<Variant, NoVariant>> {
+        let (case, setting) = variant::split_id(id);
+        Some(variant::named(self.find(case)?, setting?))
     }
 }
 

@@ -15,6 +15,7 @@ mod parse_entry;
 #[cfg(test)]
 mod parse_tests;
 mod twin;
+pub mod variant;
 
 pub use corpus::{Corpus, CorpusError};
 pub use entry::{Content, Device, Dialect, Entry, HeaderFields, Kind, Time, pattern_bytes};
@@ -280,13 +281,13 @@ impl Case {
     /// layers whose application gives the tree.
     pub fn goldens(&self) -> Vec<(String, &[Layer])> {
         match &self.expect {
-            Expect::Tree => vec![(self.id.clone(), &self.layers)],
-            Expect::Reject { twin, .. } => vec![(format!("{}.twin", self.id), &twin.layers)],
+            Expect::Tree => vec![(self.origin().to_owned(), &self.layers)],
+            Expect::Reject { twin, .. } => vec![(format!("{}.twin", self.origin()), &twin.layers)],
             Expect::OneOf(alternatives) => alternatives
                 .iter()
                 .filter_map(|alternative| match alternative {
                     Alternative::Tree { name, layers } => Some((
-                        format!("{}.{name}", self.id),
+                        format!("{}.{name}", self.origin()),
                         layers.as_deref().unwrap_or(&self.layers),
                     )),
                     Alternative::Reject => None,

@@ -3,6 +3,7 @@
 mod boot;
 mod cell;
 mod contain;
+pub mod direct;
 mod fault;
 mod finding;
 mod fsck;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 
+use crate::case::variant::Variant;
 use crate::case::{Alternative, Case, Command, Expect, Layer};
 use crate::image;
 use crate::tree::{self, Tree, mtree};
@@ -78,9 +79,10 @@ impl Question {
         };
         let wanted = match &case.expect {
             Expect::Tree if case.id.ends_with("+twin") => {
-                Wanted::Tree(read(&case.id.replace("+twin", ".twin"))?)
+                let origin = case.origin().trim_end_matches("+twin");
+                Wanted::Tree(read(&format!("{origin}.twin"))?)
             }
-            Expect::Tree => Wanted::Tree(read(&case.id)?),
+            Expect::Tree => Wanted::Tree(read(case.origin())?),
             Expect::Reject { because, twin } => Wanted::Reject {
                 because: because.clone(),
                 twin: Box::new(Question::of_case(twin, golden)?),
@@ -89,7 +91,7 @@ impl Question {
                 let mut trees = Vec::new();
                 for outcome in outcomes {
                     if let Alternative::Tree { name, .. } = outcome {
-                        trees.push((name.clone(), read(&format!("{}.{name}", case.id))?));
+                        trees.push((name.clone(), read(&format!("{}.{name}", case.origin()))?));
                     }
                 }
                 Wanted::OneOf {
@@ -116,6 +118,24 @@ impl Question {
             wanted,
             run: case.run.clone(),
         })
+    }
+
+    /// The question of a variant: its case's expectation, but for directories that the variant does not
+    /// name any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Question::of_case`].
+    pub fn of_variant(variant: &Variant, golden: &Path) -> anyhow::Result<Question> {
+        let mut question = Question::of_case(&variant.case, golden)?;
+        if let Wanted::Tree(tree) = &mut question.wanted {
+            for path in &variant.unnamed {
+                if let Some(inode) = tree.get_mut(path) {
+                    (inode.mode, inode.uid, inode.gid, inode.mtime) = (None, None, None, None);
+                }
+            }
+        }
+        Ok(question)
     }
 
     /// The question of an image layout on disk; the model's tree is the expectation.

@@ -206,7 +206,7 @@ impl Cell<'_> {
 /// What must not show: half of the cases with a mask that takes away, half with one that takes nothing.
 fn other(first: &Surroundings, id: &str) -> Surroundings {
     Surroundings {
-        umask: if id.len() % 2 == 0 { 0o077 } else { 0 },
+        umask: if id.len().is_multiple_of(2) { 0o077 } else { 0 },
         cwd: "/usr".into(),
         // A zone of no place, which needs no file.
         time_zone: "XYZ-11:37".into(),

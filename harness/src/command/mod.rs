@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
+use crate::case::variant::{Variant, split_id};
 use crate::case::{Case, Corpus, Family, Layer};
 use crate::tree::{self, mtree};
 
@@ -142,7 +143,10 @@ impl Home {
         if let Some(family) = Family::find(&case.id) {
             return Ok(family.text.to_owned());
         }
-        let file = self.root.join("corpus").join(format!("{}.toml", case.id));
+        let file = self
+            .root
+            .join("corpus")
+            .join(format!("{}.toml", case.origin()));
         Ok(fs_err::read_to_string(file)?)
     }
 
@@ -170,6 +174,19 @@ fn find<'a>(corpus: &'a Corpus, id: &str) -> anyhow::Result<&'a Case> {
             [] => format!("no case `{id}`; `harness list` prints them all"),
             near => format!("no case `{id}`; near it: {}", near.join(", ")),
         })
+}
+
+/// The variant of an id; `None` where the id is not that of a variant.
+fn find_variant(corpus: &Corpus, id: &str) -> anyhow::Result<Option<Variant>> {
+    let (case, setting) = split_id(id);
+    if setting.is_none() {
+        return Ok(None);
+    }
+    find(corpus, case)?;
+    corpus
+        .variant(id)
+        .transpose()
+        .with_context(|| format!("failed to find `{id}`"))
 }
 
 /// The ids that somebody who typed `id` may have meant: those that contain its last part, then those

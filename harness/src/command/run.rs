@@ -1,7 +1,7 @@
 //! `harness run`: the conformance run.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -9,8 +9,9 @@ use fs_err as fs;
 
 use super::equip::{Equip, Require};
 use super::interrupt::Unfinished;
-use super::{EXIT_GREEN, EXIT_RED, Home, find};
-use crate::case::Command;
+use super::{EXIT_GREEN, EXIT_RED, Home, find, find_variant};
+use crate::case::variant::variants;
+use crate::case::{Case, Command};
 use crate::check::Question;
 use crate::image;
 use crate::report::{Json, Record, Report as _, Text};
@@ -26,12 +27,15 @@ pub(super) struct Run {
     /// A case by its id, `image/` may be left out; may be given more than once.
     #[arg(long, value_name = "ID")]
     image: Vec<String>,
-    /// Exactly this case; may be given more than once.
+    /// Exactly this case, or the variant CASE@AXIS=VALUE; may be given more than once.
     #[arg(long, value_name = "ID")]
     only: Vec<String>,
     /// The scale families too: cases of many entries or layers, made on the fly.
     #[arg(long)]
     scale: bool,
+    /// The variants of the cases instead of the cases; `harness list --variants` prints them.
+    #[arg(long, conflicts_with = "layout")]
+    variants: bool,
     /// An OCI image layout instead of the corpus; the model's tree is the expectation.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "only", "filter"])]
     layout: Option<PathBuf>,
@@ -202,21 +206,32 @@ impl Run {
             is_named(id) || self.scale && names.any(|name| name.contains(filter))
         })?;
         check_expectations(runners, |id| corpus.knows(id)).map_err(anyhow::Error::msg)?;
-        let named: Vec<_> = self
-            .image
-            .iter()
-            .chain(&self.only)
-            .map(|id| find(&corpus, id))
-            .collect::<anyhow::Result<_>>()?;
-        let cases = if named.is_empty() {
-            corpus.cases.iter().collect()
-        } else {
-            named
-        };
         let golden = home.root.join("golden");
-        cases
-            .into_iter()
-            .map(|case| Question::of_case(case, &golden))
+        let mut questions = Vec::new();
+        let mut cases: Vec<&Case> = Vec::new();
+        for id in self.image.iter().chain(&self.only) {
+            match find_variant(&corpus, id)? {
+                Some(variant) => questions.push(Question::of_variant(&variant, &golden)?),
+                None => cases.push(find(&corpus, id)?),
+            }
+        }
+        if questions.is_empty() && cases.is_empty() {
+            cases = corpus.cases.iter().collect();
+        }
+        for case in cases {
+            questions.extend(self.questions_of(case, &golden)?);
+        }
+        Ok(questions)
+    }
+
+    /// The question of a case, or those of its variants.
+    fn questions_of(&self, case: &Case, golden: &Path) -> anyhow::Result<Vec<Question>> {
+        if !self.variants {
+            return Ok(vec![Question::of_case(case, golden)?]);
+        }
+        variants(case)
+            .filter_map(|(_, _, variant)| variant.ok())
+            .map(|variant| Question::of_variant(&variant, golden))
             .collect()
     }
 }

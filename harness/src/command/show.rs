@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{EXIT_GREEN, Home, find};
+use super::{EXIT_GREEN, Home, find, find_variant};
 use crate::case::escape::escape;
 use crate::case::{
     Alternative, BlobDamage, BlobName, Case, Compression, Content, Edit, EditChange, Entry, Expect,
@@ -18,15 +18,18 @@ const EDIT_CHARS_MAX: usize = 200;
 /// Shows a case: what it asks, what decides, its layers, who is known to fail it, its expected tree.
 #[derive(Args)]
 pub(super) struct Show {
-    /// The case's id.
+    /// The case's id, or that of a variant: CASE@AXIS=VALUE.
     id: String,
 }
 
 impl Show {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let corpus = home.corpus_with_families(|id| id == self.id)?;
-        let case = find(&corpus, &self.id)?;
-        super::print(&text(case, home)?)?;
+        let shown = match find_variant(&corpus, &self.id)? {
+            Some(variant) => text(&variant.case, home)?,
+            None => text(find(&corpus, &self.id)?, home)?,
+        };
+        super::print(&shown)?;
         Ok(EXIT_GREEN)
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Record, Report, TrialRecord};
+use crate::case::variant::split_id;
 
 /// How many findings of one trial are shown.
 const FINDINGS_MAX: usize = 20;
@@ -128,13 +129,14 @@ fn block(trial: &TrialRecord, select: &str) -> String {
     if case.starts_with("scale/") {
         out.push_str(&format!("      case    harness show {case}\n"));
     } else if case != "layout" {
-        out.push_str(&format!("      case    corpus/{case}.toml\n"));
+        let (origin, _) = split_id(case);
+        out.push_str(&format!("      case    corpus/{origin}.toml\n"));
         if trial
             .findings
             .iter()
             .any(|finding| finding.kind == "silent")
         {
-            out.push_str(&format!("      golden  golden/{case}.mtree\n"));
+            out.push_str(&format!("      golden  golden/{origin}.mtree\n"));
         }
     }
     if let Some(kept) = &trial.kept {

@@ -14,6 +14,7 @@ mod layouts;
 mod matrix;
 mod mishap;
 mod project;
+mod relations;
 mod repeat;
 mod require;
 mod roundtrip;
@@ -21,3 +22,6 @@ mod runs;
 mod second_oracle;
 mod soak;
 mod tidy;
+#[path = "../variants/mod.rs"]
+mod variants;
+mod varied;

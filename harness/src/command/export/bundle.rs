@@ -44,7 +44,7 @@ pub(super) fn json_text(document: &Value) -> serde_json::Result<String> {
 
 /// The file of a golden in a bundle.
 fn expected(case: &Case, golden: &str) -> String {
-    match golden.strip_prefix(&case.id) {
+    match golden.strip_prefix(case.origin()) {
         Some(outcome) if !outcome.is_empty() => format!("expected{outcome}.mtree"),
         _ => "expected.mtree".to_owned(),
     }

@@ -12,16 +12,19 @@ use clap::Args;
 use fs_err as fs;
 use serde_json::{Value, json};
 
-use super::{EXIT_GREEN, Home, find};
+use super::{EXIT_GREEN, Home, find, find_variant};
 use crate::case::Case;
+use crate::case::variant::Variant;
+use crate::check::{Question, Wanted};
 use crate::image;
+use crate::tree::mtree;
 use unfinished::Unfinished;
 
 /// Writes a case as a bundle: the OCI layout, the expected tree, the case as JSON, and a README with
 /// the commands. Or all cases as a suite, with a script that runs them.
 #[derive(Args)]
 pub(super) struct Export {
-    /// The case's id.
+    /// The case's id, or that of a variant: CASE@AXIS=VALUE.
     #[arg(required_unless_present = "all")]
     id: Option<String>,
     /// Every case: a suite for projects in any language.
@@ -46,8 +49,13 @@ impl Export {
         );
         match &self.id {
             Some(id) => {
-                let case = find(&corpus, id)?;
-                single(case, home, &self.to).with_context(|| failure(&case.id, &self.to))?;
+                let variant = find_variant(&corpus, id)?;
+                let case = match &variant {
+                    Some(variant) => &variant.case,
+                    None => find(&corpus, id)?,
+                };
+                single(case, variant.as_ref(), home, &self.to)
+                    .with_context(|| failure(&case.id, &self.to))?;
             }
             None => suite(&corpus.cases, home, &self.to)
                 .with_context(|| failure("every case", &self.to))?,
@@ -62,12 +70,24 @@ fn failure(what: &str, to: &Path) -> String {
 }
 
 /// Writes the bundle of one case; on an error nothing is left at `to`.
-fn single(case: &Case, home: &Home, to: &Path) -> anyhow::Result<()> {
+fn single(case: &Case, variant: Option<&Variant>, home: &Home, to: &Path) -> anyhow::Result<()> {
     let unfinished = Unfinished::beside(to)?;
     let at = unfinished.path();
     let document = bundle::write(case, home, at)?;
     fs::write(at.join("README.md"), bundle::readme(case, &document))?;
+    if let Some(variant) = variant {
+        open_unnamed(variant, home, at)?;
+    }
     unfinished.finish(to)
+}
+
+/// The expected tree of a variant says nothing of directories that it does not name any more.
+fn open_unnamed(variant: &Variant, home: &Home, at: &Path) -> anyhow::Result<()> {
+    let question = Question::of_variant(variant, &home.root.join("golden"))?;
+    if let (Wanted::Tree(tree), false) = (&question.wanted, variant.unnamed.is_empty()) {
+        fs::write(at.join("expected.mtree"), mtree::print(tree, &[]))?;
+    }
+    Ok(())
 }
 
 /// Writes every case with what is needed to run them; on an error nothing is left at `to`.

@@ -1,7 +1,7 @@
 //! Names taken away: layer.md#whiteouts, #opaque-whiteout, and whatever an entry replaces.
 
-use super::Applier;
 use super::refusal::Refusal;
+use super::{Applier, Whiteouts};
 use crate::attributes::Attributes;
 use crate::name::Target;
 use crate::sink::{Sink, Spot};
@@ -151,7 +151,8 @@ impl<S: Sink> Applier<S> {
         };
         let mut stack: Vec<(Ino, Box<[u8]>, Ino)> = vec![(parent, name.into(), dirent.ino)];
         while let Some((parent, name, ino)) = stack.last() {
-            if because == Because::Hidden {
+            // What replaces a link that led an entry makes it forgotten, and a whiteout may yet come.
+            if because == Because::Hidden || self.whiteouts == Whiteouts::InOrder {
                 self.check_hidden(*ino)?;
             }
             let spot = Spot {

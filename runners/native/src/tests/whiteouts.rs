@@ -276,6 +276,13 @@ fn whiteouts_of_links_that_earlier_entries_went_through() {
             "l ln->s, d r, f r/x=x, d s, f s/x=x",
         );
     }
+    // A link that an entry went through and that the layer then replaces was hidden all along.
+    for upper in ["d p/ln/n/, d p/ln/, w p", "w p, d p/ln/n/, d p/ln/"] {
+        check(
+            &["d r/", "l p/ln->../r", upper],
+            "d p @0, d p/ln, d p/ln/n, d r",
+        );
+    }
     check(
         &["d r/, f r/x, l ln->r", "f ln/n, f later, w ln", "f top"],
         "f later=x, d ln @0, f ln/n=x, d r, f r/x=x, f top=x",
