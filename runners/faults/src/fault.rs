@@ -127,6 +127,8 @@ faults! {
     LinkOverFileRefused = "link-over-file-refused",
     /// A link whose target is itself deletes the file.
     SelfLinkDeletesFile = "self-link-deletes-file",
+    /// An index that an index leads to is an error.
+    NestedIndexRefused = "nested-index-refused",
     /// A layer that stands in the image before is left out.
     LayersDeduplicated = "layers-deduplicated",
     /// A layer that stands in the image before is an error.

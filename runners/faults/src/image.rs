@@ -111,6 +111,9 @@ impl Store<'_> {
         let text = self.blob(chosen, "the manifest")?;
         let document = json::parse(&text, "the manifest", self.fault)?;
         let media_type = chosen.text_at(&["mediaType"]).unwrap_or_default();
+        if INDEXES.contains(&media_type) && self.is(Fault::NestedIndexRefused) {
+            return Err(Refusal::new("an index that leads to an index"));
+        }
         if INDEXES.contains(&media_type) {
             return self.manifest(&document, None, depth + 1);
         }
