@@ -27,6 +27,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "making ext4 images" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "checking ext4 images" },
     Tool { program: "umoci", package: "umoci", purpose: "the converter umoci, the real image" },
+    Tool { program: "skopeo", package: "skopeo", purpose: "reading exported layouts" },
+    Tool { program: "python3", package: "python3", purpose: "the script of exported suites" },
     Tool { program: "mtree", package: "mtree-netbsd", purpose: "a second reader of the goldens" },
     Tool { program: "bsdtar", package: "libarchive-tools", purpose: "a second reader of goldens and tars" },
     Tool { program: "xz", package: "xz-utils", purpose: "unpacking kernels and modules" },

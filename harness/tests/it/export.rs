@@ -179,11 +179,11 @@ fn the_whole_suite_is_as_its_schema_says_and_small() {
 
 #[test]
 fn other_tools_accept_the_exported_layouts() {
-    let what = "exported layouts as umoci reads them";
-    let (Some(umoci), true) = (tool("umoci", what), root(what)) else {
+    let what = "exported layouts as umoci and skopeo read them";
+    let (Some(umoci), Some(skopeo), true) = (tool("umoci", what), tool("skopeo", what), root(what))
+    else {
         return;
     };
-    let skopeo = Path::new("/usr/bin/skopeo");
     let project = Project::of_corpus(&SAMPLE);
     let folder = exported(&project, "all");
     for case in suite(&folder)["cases"].as_array().unwrap() {
@@ -202,13 +202,14 @@ fn other_tools_accept_the_exported_layouts() {
         Said::of(command).is(0);
         assert!(project.path("rootfs/usr/bin/sh").is_file());
         fs::remove_dir_all(project.path("rootfs")).unwrap();
-        // No package of ours brings it, so nothing requires it.
-        if skopeo.is_file() {
-            let mut command = Command::new(skopeo);
-            command.args(["inspect", "--raw", &format!("oci:{image}")]);
-            let manifest: Value = serde_json::from_str(&Said::of(command).is(0).stdout).unwrap();
-            assert_eq!(manifest["schemaVersion"], 2);
-        }
+        // A copy reads every blob and checks its digest.
+        let copy = project.path("copy");
+        let mut command = Command::new(&skopeo);
+        command.args(["--insecure-policy", "copy", &format!("oci:{image}")]);
+        command.arg(format!("dir:{}", copy.display()));
+        Said::of(command).is(0);
+        assert!(copy.join("manifest.json").is_file());
+        fs::remove_dir_all(&copy).unwrap();
     }
 }
 
@@ -337,4 +338,47 @@ fn the_script_names_embargoed_findings_by_kind_only() {
     };
     let said = said.is(1).prints("rejected  (embargoed)");
     assert!(!said.stdout.contains("exit 1"), "{}", said.stdout);
+}
+
+/// The short script of the README, as a file beside it.
+fn short_py(folder: &Path, command: &str) -> Option<Said> {
+    let what = "the short script of an exported suite";
+    let (Some(python), Some(_)) = (tool("python3", what), tool("mtree", what)) else {
+        return None;
+    };
+    let readme = fs::read_to_string(folder.join("README.md")).unwrap();
+    let (_, script) = readme.split_once("```python\n").unwrap();
+    let (script, _) = script.split_once("```\n").unwrap();
+    let path = folder.with_extension("py");
+    fs::write(&path, script).unwrap();
+    let mut run = Command::new(python);
+    run.arg(path).args(command.split(' ')).current_dir(folder);
+    Some(Said::of(run))
+}
+
+#[test]
+fn the_short_script_tells_right_from_wrong() {
+    if !root("the short script of an exported suite") {
+        return;
+    }
+    let project = both();
+    let folder = exported(&project, "all");
+    let good = GOOD
+        .replace("{harness}", HARNESS)
+        .replace("--format tar", "--format dir");
+    let Some(said) = short_py(&folder, &good) else {
+        return;
+    };
+    said.is(0).prints("0 failed");
+    short_py(&folder, "mkdir {out}")
+        .unwrap()
+        .is(1)
+        .prints("must      layout/altered: another tree")
+        .prints("must      name/plain: another tree")
+        .prints("2 failed");
+    short_py(&folder, "false")
+        .unwrap()
+        .is(1)
+        .prints("must      layout/altered: reject")
+        .prints("must      name/plain: reject");
 }
