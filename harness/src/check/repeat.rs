@@ -57,8 +57,10 @@ impl Cell<'_> {
             let tree = if is_last { tree.take() } else { None };
             findings.extend(self.compare(question, stage, (ending, tree), again)?);
         }
-        if findings.is_empty() && !first.stages.is_empty() {
-            self.result.seen.push("the same twice".to_owned());
+        let said = "the same twice".to_owned();
+        // A twin may have said so.
+        if findings.is_empty() && !first.stages.is_empty() && !self.result.seen.contains(&said) {
+            self.result.seen.push(said);
         }
         Ok(findings)
     }

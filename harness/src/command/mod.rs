@@ -8,6 +8,7 @@ mod equip;
 mod export;
 mod interrupt;
 mod list;
+mod report;
 mod run;
 mod show;
 mod soak;
@@ -50,6 +51,7 @@ enum Command {
     Bless(bless::Bless),
     Convert(convert::Convert),
     Bench(bench::Bench),
+    Report(report::Report),
     Soak(soak::Soak),
     Doctor(Box<doctor::Doctor>),
 }
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Bless(bless) => bless.run(&home),
         Command::Convert(convert) => convert.run(),
         Command::Bench(bench) => bench.run(&home),
+        Command::Report(report) => report.run(),
         Command::Soak(soak) => soak.run(&home),
         Command::Doctor(doctor) => doctor.run(&home),
     };

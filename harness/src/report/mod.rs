@@ -3,10 +3,14 @@
 //! A report is a pure function of the record, so two runs with equal results print equal text.
 
 mod json;
+mod junit;
+mod markdown;
 mod record;
 mod text;
 
 pub use json::Json;
+pub use junit::Junit;
+pub use markdown::Markdown;
 pub use record::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
 pub use text::Text;
 

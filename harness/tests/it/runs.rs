@@ -421,3 +421,38 @@ fn an_embargoed_finding_is_named_by_kind_only() {
         .prints("extra     ./etc/secret");
     assert!(record().contains("./etc/secret"));
 }
+
+/// What one run recorded, in the forms that other programs and people read.
+#[test]
+fn a_record_is_shown_in_every_form() {
+    let project = both();
+    project
+        .convert(
+            "mkdir -p '{out}/<b>|'; touch -d @0 {out}",
+            "dir",
+            &["--once"],
+        )
+        .is(1);
+    let record = project.path("target/harness/run.json");
+    let record = record.display().to_string();
+    let show = |form: &str| {
+        let said = project
+            .harness(&["report", &record, "--format", form])
+            .is(0);
+        // What this host can hold is no matter of the form.
+        let lines = said
+            .stdout
+            .lines()
+            .filter(|line| !line.starts_with("- containment"));
+        project.masked(&lines.collect::<Vec<_>>().join("\n"))
+    };
+    insta::assert_snapshot!("report_junit", show("junit"));
+    insta::assert_snapshot!("report_markdown", show("markdown"));
+    assert!(show("text").contains("2 fail"));
+    project.write("broken.json", "{}");
+    let broken = project.path("broken.json").display().to_string();
+    project
+        .harness(&["report", &broken])
+        .is(2)
+        .complains("failed to read the record");
+}
