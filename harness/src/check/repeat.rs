@@ -9,11 +9,11 @@ use anyhow::Context as _;
 use fs_err as fs;
 
 use super::cell::Cell;
-use super::{Finding, FindingKind, Question, Reason, boot, contain};
+use super::{Finding, FindingKind, Question, Reason, Wanted, boot, contain, tree};
 use crate::read;
 use crate::runner::contain::Surroundings;
-use crate::runner::{Conversion, Converted, Format, Runner, Setting, convert_stage};
-use crate::tree::{Difference, Key, Tree, diff, mtree};
+use crate::runner::{Capability, Conversion, Converted, Format, Runner, Setting, convert_stage};
+use crate::tree::{Difference, Key, Time, Tree, diff, mtree};
 
 impl Cell<'_> {
     /// Runs every stage of a conversion again on what it was given the first time.
@@ -55,7 +55,11 @@ impl Cell<'_> {
         for (index, (stage, ending, again)) in pairs.iter().enumerate() {
             let is_last = index + 1 == chain.stages.len();
             let tree = if is_last { tree.take() } else { None };
-            findings.extend(self.compare(question, stage, (ending, tree), again)?);
+            let of = Stage {
+                runner: stage,
+                question,
+            };
+            findings.extend(self.compare(&of, (ending, tree), again)?);
         }
         let said = "the same twice".to_owned();
         // A twin may have said so.
@@ -67,13 +71,12 @@ impl Cell<'_> {
 
     fn compare(
         &mut self,
-        question: &Question,
-        stage: &Runner,
+        of: &Stage<'_>,
         first: (&Conversion, Option<Tree>),
         again: &Conversion,
     ) -> anyhow::Result<Vec<Finding>> {
         let (first, tree) = first;
-        let name = &stage.name;
+        let name = &of.runner.name;
         let (Conversion::Produced(a, format), Conversion::Produced(b, _)) = (first, again) else {
             let (first, again) = (ending(first), ending(again));
             return Ok(match first == again {
@@ -82,23 +85,22 @@ impl Cell<'_> {
             });
         };
         if *format == Format::Dir {
-            return Ok(self.trees(name, read::dir(a), read::dir(b)));
+            return Ok(self.trees(of, read::dir(a), read::dir(b)));
         }
         let mut findings: Vec<Finding> = match &tree {
-            Some(tree) => self.clock(name, tree),
+            Some(tree) => self.clock(of, tree),
             None => Vec::new(),
         };
-        let difference = first_difference(a, b)?;
-        let Some(offset) = difference else {
+        let Some(offset) = first_difference(a, b)? else {
             return Ok(findings);
         };
-        if stage.reproducible {
+        if of.runner.reproducible {
             let text = format!("{name} claims equal bytes: they differ at byte {offset}");
             findings.push(unstable(text));
         }
         findings.extend(match format {
-            Format::Tar => self.trees(name, read::tar(a), read::tar(b)),
-            _ => self.filesystems(question, name, (a, tree), b, *format)?,
+            Format::Tar => self.trees(of, read::tar(a), read::tar(b)),
+            _ => self.filesystems(of, (a, tree), b)?,
         });
         findings.dedup();
         Ok(findings)
@@ -106,53 +108,55 @@ impl Cell<'_> {
 
     fn trees(
         &self,
-        name: &str,
+        of: &Stage<'_>,
         first: Result<Tree, read::Unreadable>,
         again: Result<Tree, read::Unreadable>,
     ) -> Vec<Finding> {
         match (first, again) {
             (Ok(first), Ok(again)) => {
-                let mut findings = self.clock(name, &first);
-                findings.extend(self.differences(name, &first, &again));
+                let mut findings = self.clock(of, &first);
+                findings.extend(self.differences(of, &first, &again));
                 findings
             }
             (Err(_), Err(_)) => Vec::new(),
             (Ok(_), Err(error)) | (Err(error), Ok(_)) => {
+                let name = &of.runner.name;
                 vec![unstable(format!("{name}: only once readable: {error}"))]
             }
         }
     }
 
-    /// Files with a time at which this trial ran: the clock shows, even if its second did not change
-    /// between the two conversions.
-    fn clock(&self, name: &str, tree: &Tree) -> Vec<Finding> {
+    /// Files with a time at which this trial ran, though nobody asked for it: the clock shows, even if its
+    /// second did not change between the two conversions.
+    fn clock(&self, of: &Stage<'_>, tree: &Tree) -> Vec<Finding> {
         let shown = tree
             .iter()
-            .filter(|(_, _, inode)| inode.mtime.is_some_and(|time| self.ran_at(time.seconds)));
+            .filter(|(path, _, inode)| self.clock_shows(of, path, inode.mtime));
         shown
-            .map(|(path, _, _)| clock_shows(name, &mtree::name(path)))
+            .map(|(path, _, _)| {
+                let (name, path) = (&of.runner.name, mtree::name(path));
+                unstable(format!("{name}: {path}  time  that of the conversion"))
+            })
             .collect()
     }
 
-    /// Whether a time, give or take a second, is one at which this trial ran.
-    fn ran_at(&self, seconds: i64) -> bool {
-        (self.started - 1..=seconds_since_1970() + 1).contains(&seconds)
+    /// Whether a file's time, give or take a second, is one at which this trial ran.
+    fn clock_shows(&self, of: &Stage<'_>, path: &[u8], time: Option<Time>) -> bool {
+        let ran = self.started - 1..=seconds_since_1970() + 1;
+        time.is_some_and(|time| ran.contains(&time.seconds) && !of.asks_for(path, time))
+            && !of.leaves_open(path)
     }
 
-    fn differences(&self, name: &str, first: &Tree, again: &Tree) -> Vec<Finding> {
-        let of_the_clock = |path: &[u8]| {
-            let time = first.get(path).and_then(|inode| inode.mtime);
-            time.is_some_and(|time| self.ran_at(time.seconds))
-        };
+    fn differences(&self, of: &Stage<'_>, first: &Tree, again: &Tree) -> Vec<Finding> {
         let mut findings = Vec::new();
         for difference in diff(first, again) {
             let text = match difference {
-                // Said already.
-                Difference::Modified {
-                    path,
-                    key: Key::Time,
-                    ..
-                } if of_the_clock(&path) => continue,
+                Difference::Modified { path, key, .. }
+                    if key == Key::Time && self.is_said(of, first, &path) =>
+                {
+                    continue;
+                }
+                Difference::Modified { path, .. } if of.leaves_open(&path) => continue,
                 Difference::Missing(path) => format!("only first  {}", mtree::name(&path)),
                 Difference::Extra(path) => format!("only again  {}", mtree::name(&path)),
                 Difference::Modified {
@@ -165,24 +169,29 @@ impl Cell<'_> {
                     format!("{path}  {key}  first {want}  again {got}")
                 }
             };
-            findings.push(unstable(format!("{name}: {text}")));
+            findings.push(unstable(format!("{}: {text}", of.runner.name)));
         }
         findings
+    }
+
+    /// Whether [`Cell::clock`] tells of this file.
+    fn is_said(&self, of: &Stage<'_>, first: &Tree, path: &[u8]) -> bool {
+        let time = first.get(path).and_then(|inode| inode.mtime);
+        self.clock_shows(of, path, time)
     }
 
     /// Images of unequal bytes: the guest says whether their trees are equal.
     fn filesystems(
         &mut self,
-        question: &Question,
-        name: &str,
+        of: &Stage<'_>,
         first: (&Path, Option<Tree>),
         again: &Path,
-        format: Format,
     ) -> anyhow::Result<Vec<Finding>> {
         let (image, Some(tree)) = first else {
             // It could not be read the first time, which is said elsewhere.
             return Ok(Vec::new());
         };
+        let format = of.runner.output;
         if format == Format::Erofs && only_time_of_making(image, again, &tree)? {
             return Ok(Vec::new());
         }
@@ -195,13 +204,44 @@ impl Cell<'_> {
         };
         let transcript = again.with_extension("transcript");
         let seen = boot::read(machine, again, format, &transcript)
-            .with_context(|| format!("failed to read the second image of {}", question.id))?;
+            .with_context(|| format!("failed to read the second image of {}", of.question.id))?;
         Ok(match seen {
-            Some(again) => self.differences(name, &tree, &again),
-            None => vec![unstable(format!(
-                "{name}: the second image cannot be read back"
-            ))],
+            Some(again) => self.differences(of, &tree, &again),
+            None => {
+                let name = &of.runner.name;
+                vec![unstable(format!(
+                    "{name}: the second image cannot be read back"
+                ))]
+            }
         })
+    }
+}
+
+/// A stage that ran twice, and what it was asked.
+struct Stage<'a> {
+    runner: &'a Runner,
+    question: &'a Question,
+}
+
+impl Stage<'_> {
+    /// Whether a right answer has this time at this path: an image may have been made just now.
+    fn asks_for(&self, path: &[u8], time: Time) -> bool {
+        let has = |tree: &Tree| {
+            let wanted = tree.get(path).and_then(|inode| inode.mtime);
+            wanted.is_some_and(|wanted| wanted.seconds == time.seconds)
+        };
+        match &self.question.wanted {
+            Wanted::Tree(tree) => has(tree),
+            Wanted::OneOf { trees, .. } => trees.iter().any(|(_, tree)| has(tree)),
+            Wanted::Reject { .. } | Wanted::Record => false,
+        }
+    }
+
+    /// Whether the attributes at this path are the format's own affair, or not claimed to be the image's.
+    fn leaves_open(&self, path: &[u8]) -> bool {
+        let is_root_unclaimed =
+            path.is_empty() && self.runner.lacks.contains(&Capability::RootAttributes);
+        is_root_unclaimed || tree::added(self.runner.output, path)
     }
 }
 
@@ -262,10 +302,6 @@ fn ending(conversion: &Conversion) -> String {
         Conversion::TimedOut => "no end in time".to_owned(),
         Conversion::OverLimit(what) => format!("too much {what}"),
     }
-}
-
-fn clock_shows(name: &str, path: &str) -> Finding {
-    unstable(format!("{name}: {path}  time  that of the conversion"))
 }
 
 fn unstable(text: String) -> Finding {

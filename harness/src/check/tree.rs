@@ -42,7 +42,7 @@ fn differences(want: &Tree, got: &Tree, format: Format) -> Vec<Finding> {
 }
 
 /// What a format itself puts into every filesystem, declared here and nowhere else.
-fn added(format: Format, path: &[u8]) -> bool {
+pub(super) fn added(format: Format, path: &[u8]) -> bool {
     // mke2fs makes it for e2fsck, which refuses to work without.
     format == Format::Ext4 && path == b"lost+found"
 }

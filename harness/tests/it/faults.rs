@@ -349,7 +349,7 @@ fn lines(trial: &TrialRecord) -> Vec<String> {
 #[track_caller]
 fn run(project: &Project, arguments: &[&str]) -> Record {
     let json = project.arg("run.json");
-    let start = ["run", "--boot", "off", "--json", &json];
+    let start = ["run", "--once", "--boot", "off", "--json", &json];
     project.harness(&[&start, arguments].concat()).is(1);
     serde_json::from_str(&fs::read_to_string(json).unwrap()).unwrap()
 }

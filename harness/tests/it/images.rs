@@ -174,7 +174,7 @@ fn damaged_images_and_broken_shells_are_found() {
             }
         }
     }
-    let mut arguments = vec!["run"];
+    let mut arguments = vec!["run", "--once"];
     for (name, _) in &names {
         arguments.extend(["--converter", name]);
     }

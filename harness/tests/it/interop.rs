@@ -47,7 +47,7 @@ fn python_reads_every_case_as_we_do() {
     for (case, line) in cases.iter().zip(lines) {
         let (title, base, layers): (String, String, Vec<usize>) =
             serde_json::from_str(line).unwrap();
-        let authored = &case.layers[usize::from(base == "shell")..];
+        let authored = &case.layers[usize::from(base != "none")..];
         let counts: Vec<usize> = authored.iter().map(|layer| layer.entries.len()).collect();
         assert_eq!((&case.title, &counts), (&title, &layers), "{}", case.id);
     }
@@ -152,7 +152,9 @@ fn bsdtar_lists_the_paths_of_every_golden() {
 fn oci_spec_reads_every_document_we_write() {
     let mut count = 0;
     for case in Corpus::read(&checkout().join("corpus")).unwrap().cases {
-        if !case.image.edits.is_empty() || !case.image.blobs.is_empty() {
+        // Its platform knows no `os.features`, which images with EROFS layers must declare.
+        let is_erofs = case.layers.iter().any(|layer| layer.format.is_erofs());
+        if is_erofs || !case.image.edits.is_empty() || !case.image.blobs.is_empty() {
             continue;
         }
         let layout = tempfile::tempdir().unwrap();

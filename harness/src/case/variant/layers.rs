@@ -70,6 +70,7 @@ pub(super) fn plain(layer: &Layer) -> Result<(), LeftOut> {
     let is_plain = layer.cut == 0
         && layer.append.is_empty()
         && layer.append_compressed.is_empty()
+        && layer.prepend_compressed.is_empty()
         && !layer.entries.iter().any(by_hand);
     is_plain.then_some(()).ok_or(LeftOut::HandWritten)
 }

@@ -113,7 +113,9 @@ pub fn variant(
     axis: &'static Axis,
     value: &'static Value,
 ) -> Result<Variant, LeftOut> {
-    if !case.image.edits.is_empty() || !case.image.blobs.is_empty() {
+    // Between nested indexes and the manifest stand descriptors that an axis does not know of.
+    let is_nested = case.image.nested > 0;
+    if !case.image.edits.is_empty() || !case.image.blobs.is_empty() || is_nested {
         return Err(LeftOut::Damaged);
     }
     if case.layers.iter().any(|layer| layer.format.is_erofs()) {

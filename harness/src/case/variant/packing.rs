@@ -111,7 +111,8 @@ fn compression(
 ) -> Result<Made, LeftOut> {
     let layers = each(layers, |upto| -> Change {
         let layer = upto.last().ok_or(LeftOut::Same)?;
-        if layer.media_type.is_some() || !layer.append_compressed.is_empty() {
+        let by_hand = [&layer.prepend_compressed, &layer.append_compressed];
+        if layer.media_type.is_some() || by_hand.iter().any(|bytes| !bytes.is_empty()) {
             return Err(LeftOut::HandWritten);
         }
         Ok(Some(vec![Layer {
