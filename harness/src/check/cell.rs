@@ -13,7 +13,7 @@ use crate::image;
 use crate::read;
 use crate::runner::contain::Faults;
 use crate::runner::{Capability, Conversion, Converted, Format, Setting, convert};
-use crate::tree::{Tree, mtree};
+use crate::tree::{Time, Tree, mtree};
 
 /// The work of one trial.
 pub(super) struct Cell<'a> {
@@ -21,8 +21,8 @@ pub(super) struct Cell<'a> {
     pub(super) equipment: &'a Equipment,
     pub(super) work: &'a Path,
     pub(super) result: &'a mut TrialResult,
-    /// When the trial began, in seconds since 1970.
-    pub(super) started: i64,
+    /// When the trial began.
+    pub(super) started: Time,
     /// What the last artifact was read back to.
     pub(super) tree: Option<Tree>,
 }

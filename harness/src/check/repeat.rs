@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use fs_err as fs;
 
 use super::cell::Cell;
-use super::{Finding, FindingKind, Question, Reason, Wanted, boot, contain, tree};
+use super::{Finding, FindingKind, Question, Reason, Source, Wanted, boot, contain, tree};
 use crate::read;
 use crate::runner::contain::Surroundings;
 use crate::runner::{Capability, Conversion, Converted, Format, Runner, Setting, convert_stage};
@@ -41,7 +41,7 @@ impl Cell<'_> {
                 && format.is_filesystem()
                 && is_patient(&question.id)
             {
-                wait_for_another_second(artifact)?;
+                wait_until_past(artifact, 0)?;
             }
             let work = self.work.join(format!("{prefix}again-{index}"));
             fs::create_dir(&work)?;
@@ -140,11 +140,16 @@ impl Cell<'_> {
             .collect()
     }
 
-    /// Whether a file's time, give or take a second, is one at which this trial ran.
+    /// Whether a file's time is one at which this trial ran.
     fn clock_shows(&self, of: &Stage<'_>, path: &[u8], time: Option<Time>) -> bool {
-        let ran = self.started - 1..=seconds_since_1970() + 1;
-        time.is_some_and(|time| ran.contains(&time.seconds) && !of.asks_for(path, time))
-            && !of.leaves_open(path)
+        let Some(time) = time else { return false };
+        let began = match time.nanos {
+            // Archives and some filesystems keep whole seconds, rounded down.
+            0 => time.seconds >= self.started.seconds,
+            nanos => (time.seconds, nanos) >= a_moment_before(self.started),
+        };
+        let has_come = time.seconds <= now().seconds + 1;
+        began && has_come && !of.asks_for(path, time) && !of.leaves_open(path)
     }
 
     fn differences(&self, of: &Stage<'_>, first: &Tree, again: &Tree) -> Vec<Finding> {
@@ -264,13 +269,14 @@ fn is_patient(id: &str) -> bool {
     id.starts_with("image/") || id == "layout"
 }
 
-/// Filesystems keep whole seconds, so the clock must show that it runs.
-fn wait_for_another_second(artifact: &Path) -> anyhow::Result<()> {
+/// Waits until the second in which a file last changed, and `more` after it, are over: what keeps whole
+/// seconds can only then show that the clock runs.
+fn wait_until_past(path: &Path, more: i64) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt as _;
-    let made = fs::symlink_metadata(artifact)?.ctime();
+    let changed = fs::symlink_metadata(path)?.ctime();
     // A clock that is set back meanwhile cannot keep us here.
-    for _ in 0..10 {
-        if seconds_since_1970() > made {
+    for _ in 0..20 {
+        if now().seconds > changed + more {
             break;
         }
         std::thread::sleep(Duration::from_millis(110));
@@ -278,10 +284,35 @@ fn wait_for_another_second(artifact: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The kernel stamps files with a clock that may be a few milliseconds behind.
+fn a_moment_before(time: Time) -> (i64, u32) {
+    const BEHIND: u32 = 10_000_000;
+    match time.nanos.checked_sub(BEHIND) {
+        Some(nanos) => (time.seconds, nanos),
+        None => (time.seconds - 1, time.nanos + 1_000_000_000 - BEHIND),
+    }
+}
+
+/// When a trial on this question begins. An image on disk that was made just now is waited for to be of
+/// the past, so that its times, which may be rounded up to the next second, are not taken for those of its
+/// conversion.
+pub(super) fn begin(question: &Question) -> anyhow::Result<Time> {
+    if let Source::Layout(layout, _) = &question.source {
+        for path in [layout.clone(), layout.join("index.json")] {
+            wait_until_past(&path, 1)?;
+        }
+    }
+    Ok(now())
+}
+
 /// The time of the host's clock.
-pub(super) fn seconds_since_1970() -> i64 {
+fn now() -> Time {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs().cast_signed())
+    let now = now.unwrap_or_default();
+    Time {
+        seconds: now.as_secs().cast_signed(),
+        nanos: now.subsec_nanos(),
+    }
 }
 
 /// What was only done outside the output the second time.

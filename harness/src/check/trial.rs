@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use fs_err as fs;
 
 use super::cell::Cell;
-use super::repeat::seconds_since_1970;
+use super::repeat::begin;
 use super::{Fault, Outcome, Question, Reason, WorkFolder};
 use crate::boot::Machine;
 use crate::runner::contain::{Limits, Surroundings};
@@ -99,7 +99,7 @@ impl Trial<'_> {
             equipment,
             work: work.path(),
             result: &mut result,
-            started: seconds_since_1970(),
+            started: begin(self.question)?,
             tree: None,
         };
         let mut findings = match equipment.fault {
