@@ -23,9 +23,6 @@ use crate::runner::{Conversion, Format, Runners, Setting, convert};
 use report::{About, Entry, Report};
 use way::{SNAPSHOT, Way, ways};
 
-/// The image that is booted.
-const CASE: &str = "image/python";
-
 /// What makes file systems of it.
 const CHAINS: [&str; 2] = ["native+mkfs.ext4", "native+mkfs.erofs"];
 
@@ -45,6 +42,9 @@ pub(super) struct Boot {
     /// How many rounds count.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = super::rounds)]
     runs: usize,
+    /// The case that is booted.
+    #[arg(long, value_name = "ID", default_value = "image/python")]
+    image: String,
     /// The QEMU to boot in [default: qemu-system-x86_64].
     #[arg(long, value_name = "FILE")]
     qemu: Option<PathBuf>,
@@ -83,7 +83,7 @@ impl Boot {
         };
         let (ways, mut notes) = ways(&options, work.path())?;
         let corpus = home.corpus()?;
-        let case = find(&corpus, CASE)?;
+        let case = find(&corpus, &self.image)?;
         let disks = disks(case, home, work.path(), &mut notes)?;
         let report = self.race(&ways, case, &disks, work.path(), notes)?;
         if let Some(path) = &self.json {
@@ -125,7 +125,7 @@ impl Boot {
         let boots = contenders.iter().zip(standings);
         Ok(Report {
             host: Host::here(),
-            image: CASE,
+            image: case.id.clone(),
             rounds: self.runs,
             load_before,
             load_after: load_average(),

@@ -14,7 +14,7 @@ use crate::command::bench::table::Table;
 #[derive(Serialize)]
 pub(super) struct Report {
     pub(super) host: Host,
-    pub(super) image: &'static str,
+    pub(super) image: String,
     pub(super) rounds: usize,
     pub(super) load_before: String,
     pub(super) load_after: String,
@@ -144,7 +144,7 @@ mod tests {
                 harness: "0.1.0, release build".to_owned(),
                 processors: 2,
             },
-            image: "image/python",
+            image: "image/python".to_owned(),
             rounds: 2,
             load_before: "1.00 2.00 3.00".to_owned(),
             load_after: "1.50 2.00 3.00".to_owned(),
