@@ -223,17 +223,14 @@ fn the_record_says_what_the_report_says() {
 
 #[test]
 fn texts_a_person_reads() {
-    // Where the host cannot contain a converter, every report says so.
-    if !contained("the texts of reports") {
-        return;
-    }
     let project = both();
     let report = |said: Said| project.masked(&said.stdout);
-    insta::assert_snapshot!(
-        "report_green",
-        report(project.convert(GOOD, "tar", &[]).is(0))
-    );
-    if root("the report of a red run") {
+    // Where the host cannot contain a converter in full, every report says so.
+    if contained("the texts of reports") && root("the texts of reports") {
+        insta::assert_snapshot!(
+            "report_green",
+            report(project.convert(GOOD, "tar", &[]).is(0))
+        );
         let script = "mkdir -p {out}/etc/plain && touch -d @0 {out}";
         insta::assert_snapshot!(
             "report_red",
@@ -425,6 +422,9 @@ fn an_embargoed_finding_is_named_by_kind_only() {
 /// What one run recorded, in the forms that other programs and people read.
 #[test]
 fn a_record_is_shown_in_every_form() {
+    if !root("the forms of a record with owners") {
+        return;
+    }
     let project = both();
     project
         .convert(
