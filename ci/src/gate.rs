@@ -14,7 +14,7 @@ use xshell::{Shell, cmd};
 
 use crate::apt::Privilege;
 use crate::workspace::Workspace;
-use crate::{console, kernel, main_job, setup, tools, unpack};
+use crate::{console, kernel, main_job, setup, tool_roots, tools, unpack};
 
 /// What the harness can be told to require: a check that cannot run is then an error, not a counted
 /// skip. Each with what it needs.
@@ -47,6 +47,11 @@ struct Stage {
 pub(crate) fn test(workspace: &Workspace, only: Option<&[String]>) -> Result<bool> {
     let started = Instant::now();
     setup::setup(workspace)?;
+    if !tool_roots::make(workspace, None, false) {
+        console::problem(
+            "test: some tool roots are missing: what runs in them is tested with the host's tools or not at all",
+        );
+    }
     let shell = &workspace.shell;
     let dirs = tools::search_path(&unpack::programs(workspace));
     let required = match only {

@@ -10,6 +10,8 @@ mod kernel;
 mod main_job;
 mod real_image;
 mod setup;
+mod sources;
+mod tool_roots;
 mod tools;
 mod unpack;
 mod workspace;
@@ -31,11 +33,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install the tools the project works with and unpack a guest kernel under `target/kernel`
+    /// Install the tools the project works with, unpack a guest kernel under `target/kernel`, and make the
+    /// systems with other versions of tools under `target/tools`
     Setup {
         /// Fail when a tool or the kernel is missing at the end
         #[arg(long)]
         strict: bool,
+        /// Make the tool roots again although they are there
+        #[arg(long)]
+        renew_roots: bool,
+        /// Where Debian's archive is; else what this machine's apt is set up with
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
     },
     /// Set up, then convert, check and boot the corpus's python image, and a real Debian image
     Try,
@@ -66,9 +75,14 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<ExitCode> {
     let workspace = Workspace::open()?;
     let done = match &cli.command {
-        Command::Setup { strict } => {
+        Command::Setup {
+            strict,
+            renew_roots,
+            mirror,
+        } => {
             let complete = setup::setup(&workspace)?;
-            complete || !strict
+            let rooted = tool_roots::make(&workspace, mirror.as_deref(), *renew_roots);
+            complete && rooted || !strict
         }
         Command::Try => main_job::try_it(&workspace)?,
         Command::Test { require } => gate::test(&workspace, require.as_deref())?,

@@ -1,6 +1,6 @@
-//! Tools without rights: packages fetched and unpacked under `target/tools`, nothing installed.
+//! Tools without rights: packages fetched and unpacked under `target/tools/unpacked`, nothing installed.
 //!
-//! `target/tools/bin` then holds one small script for each program, which starts it with its own
+//! `target/tools/unpacked/bin` then holds one small script for each program, which starts it with its own
 //! libraries. Apt works on lists of its own, because nobody may have fetched the machine's.
 
 use std::fs;
@@ -29,7 +29,7 @@ const FIRMWARE_DIRS: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/li
 
 /// The directory with a script for each unpacked program.
 pub(crate) fn programs(workspace: &Workspace) -> PathBuf {
-    workspace.target("tools/bin")
+    workspace.target("tools/unpacked/bin")
 }
 
 /// Gives apt lists and a cache of its own under `target/apt`, which needs no right.
@@ -80,7 +80,7 @@ pub(crate) fn unpack(workspace: &Workspace, packages: &[&str]) -> Result<()> {
     for package in shell.read_dir(&downloads)? {
         apt::captured(cmd!(shell, "dpkg-deb --extract {package} {root}").quiet())?;
     }
-    let place = workspace.target("tools");
+    let place = workspace.target("tools/unpacked");
     write_scripts(&root, &tools.join("bin"), &place.join("root"))?;
     publish(&tools, &place)
 }

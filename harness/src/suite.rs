@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +12,7 @@ use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
 use crate::report::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
-use crate::runner::{Chain, Input, Known, Runner, Runners, contain};
+use crate::runner::{Chain, Input, Known, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
 /// Everything a run needs.
@@ -177,7 +176,12 @@ impl Suite {
         trial.chain.stages.iter().find_map(|stage| {
             let version = self.versions.get(&stage.name).map_or("", String::as_str);
             let id = &trial.question.id;
-            let find = |id| stage.expectations.find(id, version, trial.chain.format());
+            let format = trial.chain.format();
+            let find = |id| {
+                stage
+                    .expectations
+                    .find(&stage.plain_name, id, version, format)
+            };
             let known = find(id).or_else(|| find(split_id(id).0))?;
             Some((stage, known))
         })
@@ -187,6 +191,7 @@ impl Suite {
         let stage = |stage: &Runner| StageRecord {
             name: stage.name.clone(),
             version: self.versions.get(&stage.name).cloned().unwrap_or_default(),
+            root: stage.root.word().to_owned(),
         };
         let protections = contain::probe(&self.equipment.helper);
         Record {
@@ -272,20 +277,10 @@ fn short(path: &Path) -> String {
 
 /// The first line a runner prints when asked for its version; empty if it cannot be asked.
 pub(crate) fn version(runner: &Runner, equipment: &Equipment) -> String {
-    let Some((program, arguments)) = runner.version.split_first() else {
+    if runner.version.is_empty() || equipment.lacks(runner).is_some() {
         return String::new();
-    };
-    let program = program.replace("{harness}", &equipment.helper.display().to_string());
-    let output = Command::new(program)
-        .env("PATH", &equipment.surroundings.path)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    let Ok(output) = output else {
-        return String::new();
-    };
-    let text = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&text);
+    }
+    let text = ask_version(runner, &equipment.helper, &equipment.surroundings).unwrap_or_default();
     text.lines()
         .find(|line| !line.trim().is_empty())
         .unwrap_or_default()

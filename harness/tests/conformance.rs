@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)> {
     let scaled = std::env::var("HARNESS_SCALE").is_ok_and(|value| value == "1");
     let corpus = home.corpus_with_families(|_| scaled)?;
-    let runners = Runners::read(&home.root.join("runners"))?;
+    let runners = Runners::read(&home.root.join("runners"), &home.tools())?;
     check_expectations(&runners, |id| corpus.knows(id)).map_err(anyhow::Error::msg)?;
     let (families, cases): (Vec<Case>, Vec<Case>) =
         corpus.cases.iter().cloned().partition(Case::is_family);

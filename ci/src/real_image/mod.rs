@@ -6,7 +6,6 @@
 
 mod layers;
 mod layout;
-mod sources;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +16,7 @@ use xshell::{Shell, cmd};
 
 use crate::apt::{Privilege, captured, captured_std};
 use crate::workspace::{Workspace, publish};
-use crate::{console, setup, tools};
+use crate::{console, setup, sources, tools};
 use layers::LAYERS;
 
 /// The tag of the image in its layout.
@@ -52,7 +51,7 @@ fn make(workspace: &Workspace, place: &Path) -> Result<()> {
         rights,
     };
 
-    let codename = work.codename()?;
+    let codename = sources::codename()?;
     let targets = sources::configured(work.shell, &codename)?;
     let list = work.directory.join("distribution.sources");
     fs::write(&list, sources::file(&targets)?).context("writing the list of sources")?;
@@ -81,7 +80,7 @@ fn make(workspace: &Workspace, place: &Path) -> Result<()> {
 
 /// How files of any owner can be made.
 #[derive(Clone, Copy)]
-enum Rights {
+pub(crate) enum Rights {
     /// By the superuser.
     Root,
     /// In a user namespace that has a whole range of users.
@@ -89,7 +88,8 @@ enum Rights {
 }
 
 impl Rights {
-    fn detect(shell: &Shell) -> Result<Self> {
+    /// Finds out what this user may do.
+    pub(crate) fn detect(shell: &Shell) -> Result<Self> {
         if Privilege::detect(shell) == Privilege::Root {
             return Ok(Self::Root);
         }
@@ -98,10 +98,18 @@ impl Rights {
             return Ok(Self::UserNamespace);
         }
         bail!(
-            "the real image has files of several owners, which needs root, or a user namespace \
+            "a whole system has files of several owners, which needs root, or a user namespace \
              with a range of users (package `uidmap`, a line for this user in /etc/subuid and \
-             /etc/subgid): run `cargo run -p ci -- real-image` as root"
+             /etc/subgid): run the same command as root"
         )
+    }
+
+    /// The word that mmdebstrap has for it.
+    pub(crate) fn mode(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::UserNamespace => "unshare",
+        }
     }
 }
 
@@ -113,16 +121,6 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The release of this machine, whose packages its sources have: `bookworm` on Debian 12.
-    fn codename(&self) -> Result<String> {
-        let text = fs::read_to_string("/etc/os-release").context("reading `/etc/os-release`")?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-        line.map(|name| name.trim_matches('"').to_owned())
-            .context("`/etc/os-release` has no VERSION_CODENAME: this needs Debian or Ubuntu")
-    }
-
     /// The command that installs a minimal system, with one package more or none, into an archive.
     fn bootstrap(
         &self,
@@ -132,10 +130,7 @@ impl Work<'_> {
         package: Option<&str>,
         archive: &Path,
     ) -> Command {
-        let mode = match self.rights {
-            Rights::Root => "root",
-            Rights::UserNamespace => "unshare",
-        };
+        let mode = self.rights.mode();
         // Device nodes are the business of whoever runs the image, and need rights to unpack.
         let command = cmd!(
             self.shell,

@@ -239,9 +239,11 @@ impl<'a> Cell<'a> {
         prefix: &str,
     ) -> anyhow::Result<(Option<Tree>, Vec<Finding>)> {
         let mut findings = Vec::new();
-        match fsck::command(format).filter(|command| self.equipment.has(command[0])) {
+        // The root of the packer has the fsck of the same version, which knows what the packer makes.
+        let root = &self.trial.chain.last().root;
+        match fsck::command(format).filter(|command| self.equipment.has_in(root, command[0])) {
             Some(command) => {
-                let found = fsck::check(image, command, self.work, self.equipment)?;
+                let found = fsck::check(image, command, root, self.work, self.equipment)?;
                 if found.is_empty() {
                     self.result.seen.push(format!("{} clean", command[0]));
                 }

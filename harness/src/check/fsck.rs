@@ -10,8 +10,8 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::{Equipment, Finding, FindingKind};
-use crate::runner::Format;
 use crate::runner::contain::{self, Ending, Limits, Powers};
+use crate::runner::{Format, Root};
 
 /// The command that checks a format, if there is one.
 pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
@@ -22,7 +22,7 @@ pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Checks an image. `work` is a folder for scratch.
+/// Checks an image with the program that `root` has. `work` is a folder for scratch.
 ///
 /// # Errors
 ///
@@ -30,6 +30,7 @@ pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
 pub(super) fn check(
     image: &Path,
     command: &[&str],
+    root: &Root,
     work: &Path,
     equipment: &Equipment,
 ) -> anyhow::Result<Vec<Finding>> {
@@ -47,7 +48,7 @@ pub(super) fn check(
             ..Limits::default()
         },
         surroundings: equipment.surroundings.clone(),
-        lower: None,
+        lower: root.path(),
         powers: Powers::Unpack,
         helper: &equipment.helper,
     })?;

@@ -1,7 +1,7 @@
 //! One trial: a chain of converters on one question, from layout to outcome.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
@@ -10,7 +10,7 @@ use super::repeat::begin;
 use super::{Fault, Outcome, Question, Reason, WorkFolder};
 use crate::boot::Machine;
 use crate::runner::contain::{Limits, Surroundings};
-use crate::runner::{Capability, Chain, Input, Need};
+use crate::runner::{Capability, Chain, Input, Need, Root, Runner};
 
 /// What a run has to work with.
 pub struct Equipment {
@@ -37,8 +37,58 @@ pub struct Equipment {
 impl Equipment {
     /// Whether a converter can start this program by its name.
     pub fn has(&self, program: &str) -> bool {
-        std::env::split_paths(&self.surroundings.path).any(|folder| folder.join(program).is_file())
+        self.has_in(&Root::Host, program)
     }
+
+    /// The same for one that sees this root directory.
+    pub fn has_in(&self, root: &Root, program: &str) -> bool {
+        let base = root.path().unwrap_or(Path::new("/"));
+        std::env::split_paths(&self.surroundings.path).any(|folder| {
+            let folder = folder.strip_prefix("/").unwrap_or(&folder);
+            is_program(base, &folder.join(program))
+        })
+    }
+
+    /// What a runner lacks to run here, and what to do about it.
+    pub fn lacks(&self, runner: &Runner) -> Option<String> {
+        let program = runner.program();
+        if let Root::Missing { name } = &runner.root {
+            let todo = "cargo run -p ci -- setup";
+            return Some(format!("there is no tool root `{name}`: {todo}"));
+        }
+        if let Some(built) = &runner.built
+            && !built.is_dir()
+        {
+            let todo = format!("cargo run -p ci -- tool {}", runner.plain_name);
+            return Some(format!("`{}` is not built: {todo}", runner.plain_name));
+        }
+        if program.starts_with('{') || program.contains('/') || self.has_in(&runner.root, program) {
+            return None;
+        }
+        let package = runner.package.as_deref().unwrap_or(program);
+        Some(match &runner.root {
+            Root::Tool { name, .. } => {
+                format!("`{program}` is not in the tool root {name} (Debian package {package})")
+            }
+            _ => format!("`{program}` is not installed (Debian package {package})"),
+        })
+    }
+}
+
+/// Whether there is a program below a root directory, whose links lead below it, not to the host's.
+fn is_program(root: &Path, path: &Path) -> bool {
+    let mut at = root.join(path);
+    // As many as the kernel follows.
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&at) else {
+            return at.is_file();
+        };
+        at = match target.strip_prefix("/") {
+            Ok(absolute) => root.join(absolute),
+            Err(_) => at.parent().unwrap_or(root).join(target),
+        };
+    }
+    false
 }
 
 /// A chain and a question.
@@ -127,10 +177,7 @@ impl Trial<'_> {
             return Some((Reason::Capability, cause));
         }
         for stage in &self.chain.stages {
-            let program = stage.program();
-            if !program.starts_with('{') && !program.contains('/') && !equipment.has(program) {
-                let package = stage.package.as_deref().unwrap_or(program);
-                let cause = format!("`{program}` is not installed (Debian package {package})");
+            if let Some(cause) = equipment.lacks(stage) {
                 return Some((Reason::Tool, cause));
             }
             if stage.lacks.contains(&Capability::Layers)

@@ -23,20 +23,18 @@ impl Doctor {
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let equipment = self.equip.equipment(home, true)?;
         let _unfinished = Unfinished::new(equipment.work.path());
-        let runners = Runners::read(&home.root.join("runners"))?;
+        let runners = Runners::read(&home.root.join("runners"), &self.equip.tools(home))?;
         let mut out = String::new();
         let mut complete = host(&equipment, &mut out)?;
         for runner in runners.iter() {
-            let (name, program) = (&runner.name, runner.program());
-            if program.starts_with('{') || equipment.has(program) {
-                writeln!(out, "{name:12} {}", version(runner, &equipment))?;
-            } else {
-                let package = runner.package.as_deref().unwrap_or(program);
-                writeln!(
-                    out,
-                    "{name:12} no `{program}` here: Debian package {package}"
-                )?;
-                complete = false;
+            let name = &runner.name;
+            let root = runner.root.word();
+            match equipment.lacks(runner) {
+                None => writeln!(out, "{name:24} {root:9} {}", version(runner, &equipment))?,
+                Some(lack) => {
+                    writeln!(out, "{name:24} missing   {lack}")?;
+                    complete = false;
+                }
             }
         }
         super::print(&out)?;

@@ -10,6 +10,7 @@ use fs_err as fs;
 use super::Home;
 use crate::boot::{self, Machine};
 use crate::check::{Equipment, Fault, Reason, WorkFolder};
+use crate::runner::Tools;
 use crate::runner::contain::{Limits, Surroundings};
 
 /// How images are booted, and in what.
@@ -30,6 +31,9 @@ pub(super) struct Equip {
     /// How long a converter may take for one image, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = value_parser!(u64).range(1..))]
     time_limit: u64,
+    /// Where programs of converters come from: the tool roots of `ci setup`, or the host.
+    #[arg(long, value_enum, default_value_t = ToolsFrom::Roots)]
+    tools: ToolsFrom,
     /// Convert everything only once, and do not check whether a second conversion gives the same.
     #[arg(long)]
     once: bool,
@@ -37,6 +41,12 @@ pub(super) struct Equip {
     /// tree all the same: disk-full, slow-blob, truncate-blob, kill-at=N%, term-at=N%.
     #[arg(long, value_name = "FAULT")]
     fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ToolsFrom {
+    Roots,
+    Host,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -96,6 +106,7 @@ pub fn equipment_for_tests(home: &Home, helper: PathBuf, boots: bool) -> anyhow:
         kernel: None,
         modules: None,
         time_limit: Limits::default().time.as_secs(),
+        tools: ToolsFrom::Roots,
         once: false,
         fault: None,
     };
@@ -106,6 +117,14 @@ pub fn equipment_for_tests(home: &Home, helper: PathBuf, boots: bool) -> anyhow:
 }
 
 impl Equip {
+    /// Where programs of converters are looked for.
+    pub(super) fn tools(&self, home: &Home) -> Tools {
+        match self.tools {
+            ToolsFrom::Roots => home.tools(),
+            ToolsFrom::Host => Tools::Host,
+        }
+    }
+
     /// Finds what there is. The machine is only looked for when something will be booted.
     pub(super) fn equipment(&self, home: &Home, boots: bool) -> anyhow::Result<Equipment> {
         let mode = match self.boot {
@@ -153,7 +172,7 @@ impl Equip {
 
 /// Where `ci setup` puts programs that it may not install.
 fn unpacked(home: &Home) -> PathBuf {
-    home.root.join("target/tools/bin")
+    home.root.join("target/tools/unpacked/bin")
 }
 
 /// What surrounds converters: installed programs first, then unpacked ones.

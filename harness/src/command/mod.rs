@@ -21,6 +21,7 @@ use clap::{Parser, Subcommand};
 
 use crate::case::variant::{Variant, split_id};
 use crate::case::{Case, Corpus, Family, Layer};
+use crate::runner::Tools;
 use crate::tree::{self, mtree};
 
 /// Nothing red.
@@ -156,6 +157,11 @@ impl Home {
     /// Where a golden stands.
     pub fn golden(&self, name: &str) -> PathBuf {
         self.root.join("golden").join(format!("{name}.mtree"))
+    }
+
+    /// The tool roots that `ci setup` makes.
+    pub fn tools(&self) -> Tools {
+        Tools::Roots(self.root.join("target").join("tools"))
     }
 
     /// Where work in progress, caches and kept failures go.

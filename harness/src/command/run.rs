@@ -15,7 +15,9 @@ use crate::case::{Case, Command};
 use crate::check::Question;
 use crate::image;
 use crate::report::{Json, Record, Report as _, Text};
-use crate::runner::{Capability, Chain, Expectations, Format, Input, Need, Runner, Runners, Typed};
+use crate::runner::{
+    Capability, Chain, Expectations, Format, Input, Need, Root, Runner, Runners, Typed,
+};
 use crate::suite::{Suite, check_expectations};
 
 /// Runs cases through converters: converts, reads back, compares, checks, boots.
@@ -60,7 +62,7 @@ pub(super) struct Run {
     /// What that command makes.
     #[arg(long, value_name = "FORMAT")]
     output: Option<Format>,
-    /// Every converter whose folder is there, each by itself and with every packer.
+    /// Every converter there is: extractors by themselves, packers behind native.
     #[arg(long, conflicts_with_all = ["converter", "command"])]
     all: bool,
     /// How many trials run at a time [default: as many as there are cores].
@@ -146,7 +148,7 @@ impl Run {
     }
 
     fn runners(&self, home: &Home) -> anyhow::Result<Runners> {
-        let mut runners = Runners::read(&home.root.join("runners"))?;
+        let mut runners = Runners::read(&home.root.join("runners"), &self.equip.tools(home))?;
         if let (Some(command), Some(output)) = (&self.command, self.output) {
             runners.add(typed(command, output)?);
         }
@@ -154,22 +156,21 @@ impl Run {
     }
 
     fn chains(&self, runners: &Runners) -> anyhow::Result<Vec<Chain>> {
-        let names: Vec<String> = match (&self.command, self.all) {
-            (Some(_), _) => vec!["command".to_owned()],
-            (None, true) => runners
-                .iter()
-                .filter(|runner| runner.input == Input::Layout)
-                .map(|runner| runner.name.clone())
-                .collect(),
-            (None, false) if self.converter.is_empty() => vec!["native".to_owned()],
-            (None, false) => self.converter.clone(),
+        let names: Vec<String> = match &self.command {
+            Some(_) => vec!["command".to_owned()],
+            None if self.converter.is_empty() => vec!["native".to_owned()],
+            None => self.converter.clone(),
         };
         let mut chains = Vec::new();
-        for name in &names {
-            let chain = runners.chain(name)?;
-            let packed = runners.packed(&chain);
-            chains.push(chain);
-            chains.extend(packed);
+        if self.all {
+            chains = all_chains(runners)?;
+        } else {
+            for name in &names {
+                let chain = runners.chain(name)?;
+                let packed = runners.packed(&chain);
+                chains.push(chain);
+                chains.extend(packed);
+            }
         }
         if !self.format.is_empty() {
             chains.retain(|chain| self.format.contains(&chain.format()));
@@ -236,6 +237,21 @@ impl Run {
     }
 }
 
+/// Every extractor by itself, and every packer behind native, whose trees are the model's.
+fn all_chains(runners: &Runners) -> anyhow::Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for runner in runners.iter().filter(|one| one.input == Input::Layout) {
+        let chain = runners.chain(&runner.name)?;
+        let packed = match runner.name.starts_with("native") {
+            true => runners.packed_by_all(&chain),
+            false => Vec::new(),
+        };
+        chains.push(chain);
+        chains.extend(packed);
+    }
+    Ok(chains)
+}
+
 /// The runner of a command line, which the shell of the container gets in the folder it was typed in.
 fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
     anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
@@ -249,6 +265,9 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
     let script = format!("cd \"$0\" && {command}");
     Ok(Runner {
         name: "command".to_owned(),
+        plain_name: "command".to_owned(),
+        folder: here.clone(),
+        root: Root::Host,
         summary: command.to_owned(),
         input: Input::Layout,
         output,
@@ -256,6 +275,8 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         version: Vec::new(),
         needs: Vec::<Need>::new(),
         package: None,
+        common: false,
+        built: None,
         lacks: Vec::<Capability>::new(),
         reproducible: false,
         expectations: Expectations::default(),

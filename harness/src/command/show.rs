@@ -35,7 +35,7 @@ impl Show {
 }
 
 fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
-    let runners = Runners::read(&home.root.join("runners"))?;
+    let runners = Runners::read(&home.root.join("runners"), &home.tools())?;
     let mut out = question(case) + &layers(case) + &damage(case) + &expectation(case);
     let known: Vec<String> = runners
         .iter()

@@ -45,9 +45,12 @@ impl Report for Text {
 fn heading(record: &Record) -> String {
     let mut stages: Vec<String> = Vec::new();
     for stage in record.chains.iter().flat_map(|chain| &chain.stages) {
-        let word = match stage.version.is_empty() {
+        let root = (stage.root != "host").then(|| format!("tool root {}", stage.root));
+        let version = Some(stage.version.clone()).filter(|version| !version.is_empty());
+        let remarks: Vec<String> = version.into_iter().chain(root).collect();
+        let word = match remarks.is_empty() {
             true => stage.name.clone(),
-            false => format!("{} ({})", stage.name, stage.version),
+            false => format!("{} ({})", stage.name, remarks.join(", ")),
         };
         if !stages.contains(&word) {
             stages.push(word);

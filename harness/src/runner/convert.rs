@@ -131,6 +131,33 @@ pub fn convert_stage(
     Ok(converted)
 }
 
+/// What a runner's program prints when it is asked for its version, in the root directory it has.
+///
+/// # Errors
+///
+/// As [`convert`]; no output of the program is one.
+pub fn ask_version(
+    runner: &Runner,
+    helper: &Path,
+    surroundings: &Surroundings,
+) -> anyhow::Result<String> {
+    let place = tempfile::tempdir()?;
+    let words = runner.version.iter().map(|word| fill_in(word));
+    let argv: Vec<OsString> = words.map(OsString::from).collect();
+    let ran = contain::run(&contain::Command {
+        argv: &argv,
+        layout: None,
+        inputs: &inputs(runner, &runner.folder),
+        out: &place.path().join("out"),
+        limits: Limits::default(),
+        surroundings: surroundings.clone(),
+        lower: runner.root.path(),
+        powers: Powers::Unpack,
+        helper,
+    })?;
+    Ok(format!("{}{}", ran.stdout.text(), ran.stderr.text()))
+}
+
 fn run_stage(
     stage: &Runner,
     input: &Path,
@@ -140,12 +167,8 @@ fn run_stage(
     converted: &mut Converted,
 ) -> anyhow::Result<()> {
     let out = cell.join(format!("rootfs{}", ending(stage.output)));
+    let inputs = inputs(stage, input);
     let argv = argv(stage, input, tag);
-    let typed_in = stage
-        .typed
-        .as_ref()
-        .and_then(|typed| typed.hidden_folder.clone());
-    let inputs: Vec<PathBuf> = [input.to_owned()].into_iter().chain(typed_in).collect();
     let command = contain::Command {
         argv: &argv,
         layout: Some(input),
@@ -153,7 +176,7 @@ fn run_stage(
         out: &out,
         limits: setting.limits,
         surroundings: setting.surroundings.clone(),
-        lower: None,
+        lower: stage.root.path(),
         powers: match setting.privileged {
             _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
             true => Powers::Trusted,
@@ -197,6 +220,20 @@ fn run_stage(
     Ok(())
 }
 
+/// What a stage sees, after its input: the folder a command was typed in, else the runner's own and what
+/// was built for it.
+fn inputs(stage: &Runner, input: &Path) -> Vec<PathBuf> {
+    let mut inputs = vec![input.to_owned()];
+    match &stage.typed {
+        Some(typed) => inputs.extend(typed.hidden_folder.clone()),
+        None => {
+            inputs.push(stage.folder.clone());
+            inputs.extend(stage.built.clone());
+        }
+    }
+    inputs
+}
+
 /// The command with what only the harness knows filled in; the containment fills in the paths.
 fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
     let sized = stage
@@ -212,13 +249,20 @@ fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
         .command
         .iter()
         .map(|word| {
-            word.replace("{tag}", tag)
-                .replace("{in}", "{in0}")
+            fill_in(word)
+                .replace("{tag}", tag)
                 .replace("{mebibytes}", &room.mebibytes.to_string())
                 .replace("{inodes}", &room.inodes.to_string())
                 .into()
         })
         .collect()
+}
+
+/// Names the inputs by the numbers they have among [`inputs`].
+fn fill_in(word: &str) -> String {
+    word.replace("{in}", "{in0}")
+        .replace("{runner}", "{in1}")
+        .replace("{built}", "{in2}")
 }
 
 /// How large a filesystem must be to hold a directory.

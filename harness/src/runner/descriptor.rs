@@ -1,4 +1,4 @@
-//! Runners are data: `runners/<name>/runner.toml`, and how their names compose.
+//! Runners are data: `runners/<name>/runner.toml`, which may describe several.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,30 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
+use super::chain::RunnerError;
+use super::tools::{Root, Tools};
 use super::{Expectations, Format};
 
 /// A converter or packer, as its folder describes it.
 #[derive(Debug, Clone)]
 pub struct Runner {
-    /// The folder's name.
+    /// The folder's name; of a variant with `-` and the variant's name after it; and in another tool root
+    /// than the usual with `@` and that root's name at the end.
     pub name: String,
+    /// The name without the root.
+    pub plain_name: String,
+    /// The folder, with what else the command needs.
+    pub folder: PathBuf,
+    /// Where its program runs.
+    pub root: Root,
     /// One sentence for lists.
     pub summary: String,
     /// What it reads.
     pub input: Input,
     /// What it makes.
     pub output: Format,
-    /// The command, with `{layout}`, `{tag}`, `{in}`, `{out}`, `{harness}`, `{mebibytes}` and
-    /// `{inodes}` to be filled in.
+    /// The command, with `{layout}`, `{tag}`, `{in}`, `{out}`, `{harness}`, `{runner}`, `{built}`,
+    /// `{mebibytes}` and `{inodes}` to be filled in.
     pub command: Vec<String>,
     /// A command that prints the version.
     pub version: Vec<String>,
@@ -30,6 +39,10 @@ pub struct Runner {
     pub package: Option<String>,
     /// What it cannot do by design and does not claim.
     pub lacks: Vec<Capability>,
+    /// Whether what makes a directory or an archive is packed with it, too, if nothing else is asked for.
+    pub common: bool,
+    /// The folder of what is built on demand for it (`ci tool NAME`), where it needs that.
+    pub built: Option<PathBuf>,
     /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
     pub reproducible: bool,
     /// Failures that are known, with their reasons.
@@ -87,177 +100,7 @@ pub enum Capability {
     RootAttributes,
 }
 
-/// All runners of a checkout, by name.
-#[derive(Debug, Clone, Default)]
-pub struct Runners {
-    by_name: BTreeMap<String, Runner>,
-}
-
-/// Why runners could not be read or composed.
-#[derive(Debug, thiserror::Error)]
-pub enum RunnerError {
-    /// A file could not be read.
-    #[error("failed to read the runners")]
-    Io(#[from] std::io::Error),
-    /// A descriptor or an expectations file is wrong.
-    #[error("failed to read `{}`: {what}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with line and caret where TOML gives them.
-        what: String,
-    },
-    /// A name that is no runner.
-    #[error("no converter `{name}`; there are: {known}")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Stages that do not fit.
-    #[error("`{chain}` does not compose: `{first}` makes {made}, `{second}` does not read that")]
-    Misfit {
-        /// The composition.
-        chain: String,
-        /// The stage whose output does not fit.
-        first: String,
-        /// What it makes.
-        made: &'static str,
-        /// The stage that does not read it.
-        second: String,
-    },
-    /// A composition that does not begin with a layout.
-    #[error("`{0}` packs a directory or an archive; put an extractor before it: native+{0}")]
-    NoExtractor(String),
-}
-
-/// One converter, or several whose outputs meet inputs: `umoci+mkfs.erofs`.
-#[derive(Debug, Clone)]
-pub struct Chain {
-    /// The names joined by `+`.
-    pub name: String,
-    /// The stages, first to last; never empty.
-    pub stages: Vec<Runner>,
-}
-
-impl Chain {
-    /// What the last stage makes.
-    pub fn format(&self) -> Format {
-        self.stages.last().expect("a chain has a stage").output
-    }
-
-    /// The arguments of `harness run` that choose this chain.
-    pub fn select(&self) -> String {
-        let Some(typed) = &self.stages[0].typed else {
-            return format!("--converter {}", self.name);
-        };
-        let command = typed.command.replace('\'', r"'\''");
-        let output = self.stages[0].output.word();
-        let format = match self.stages.len() {
-            1 => String::new(),
-            _ => format!(" --format {}", self.format().word()),
-        };
-        format!("--command '{command}' --output {output}{format}")
-    }
-
-    /// Whether one of the stages needs this.
-    pub fn needs(&self, need: Need) -> bool {
-        self.stages.iter().any(|stage| stage.needs.contains(&need))
-    }
-}
-
-impl Runners {
-    /// Reads every `runner.toml` below `root`.
-    ///
-    /// # Errors
-    ///
-    /// The first unreadable or wrong file in bytewise order.
-    pub fn read(root: &Path) -> Result<Runners, RunnerError> {
-        let mut by_name = BTreeMap::new();
-        for entry in walkdir::WalkDir::new(root)
-            .min_depth(1)
-            .max_depth(1)
-            .sort_by_file_name()
-        {
-            // The text alone: it names the path, which the cause behind it would only repeat.
-            let entry = entry.map_err(|error| std::io::Error::other(error.to_string()))?;
-            let file = entry.path().join("runner.toml");
-            if file.is_file() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                by_name.insert(name.clone(), read_runner(name, entry.path(), &file)?);
-            }
-        }
-        Ok(Runners { by_name })
-    }
-
-    /// Every runner, by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Runner> {
-        self.by_name.values()
-    }
-
-    /// Adds a converter that has no folder: `--command './convert.sh {layout} {out}'`.
-    pub fn add(&mut self, runner: Runner) {
-        self.by_name.insert(runner.name.clone(), runner);
-    }
-
-    /// The chain a name like `umoci+mkfs.erofs` stands for.
-    ///
-    /// # Errors
-    ///
-    /// An unknown name, stages that do not fit, or no extractor at the beginning.
-    pub fn chain(&self, name: &str) -> Result<Chain, RunnerError> {
-        let stages: Vec<Runner> = name
-            .split('+')
-            .map(|stage| self.runner(stage).cloned())
-            .collect::<Result<_, _>>()?;
-        if stages[0].input != Input::Layout {
-            return Err(RunnerError::NoExtractor(name.to_owned()));
-        }
-        for pair in stages.windows(2) {
-            if !fits(pair[0].output, pair[1].input) {
-                return Err(RunnerError::Misfit {
-                    chain: name.to_owned(),
-                    first: pair[0].name.clone(),
-                    made: pair[0].output.word(),
-                    second: pair[1].name.clone(),
-                });
-            }
-        }
-        Ok(Chain {
-            name: name.to_owned(),
-            stages,
-        })
-    }
-
-    /// The packers that read what `chain` makes, as chains of their own.
-    pub fn packed(&self, chain: &Chain) -> Vec<Chain> {
-        let packers = self
-            .iter()
-            .filter(|runner| fits(chain.format(), runner.input));
-        packers
-            .map(|packer| Chain {
-                name: format!("{}+{}", chain.name, packer.name),
-                stages: chain.stages.iter().chain([packer]).cloned().collect(),
-            })
-            .collect()
-    }
-
-    fn runner(&self, name: &str) -> Result<&Runner, RunnerError> {
-        self.by_name.get(name).ok_or_else(|| RunnerError::Unknown {
-            name: name.to_owned(),
-            known: self.by_name.keys().cloned().collect::<Vec<_>>().join(", "),
-        })
-    }
-}
-
-fn fits(output: Format, input: Input) -> bool {
-    matches!(
-        (output, input),
-        (Format::Dir, Input::Dir) | (Format::Tar, Input::Tar)
-    )
-}
-
+/// The text of a `runner.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RunnerFile {
@@ -273,19 +116,51 @@ struct RunnerFile {
     #[serde(default)]
     lacks: Vec<Capability>,
     #[serde(default)]
+    common: bool,
+    #[serde(default)]
     reproducible: bool,
+    /// Tool roots that have the program; the plain name stands for the first.
+    #[serde(default)]
+    roots: Vec<String>,
+    /// What `ci tool` builds it with.
+    build: Option<Vec<String>>,
+    #[serde(default)]
+    variant: BTreeMap<String, VariantFile>,
 }
 
-fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, RunnerError> {
+/// What is different in a variant of a runner.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct VariantFile {
+    summary: String,
+    command: Vec<String>,
+    output: Option<Format>,
+    version: Option<Vec<String>>,
+    needs: Option<Vec<Need>>,
+    package: Option<String>,
+    lacks: Option<Vec<Capability>>,
+    reproducible: Option<bool>,
+    roots: Option<Vec<String>>,
+}
+
+/// Reads the folder of a runner: the runner itself, its variants, and each in its further tool roots.
+///
+/// # Errors
+///
+/// A file that is wrong.
+pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, RunnerError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let file = folder.join("runner.toml");
     let wrong = |path: &Path, what: String| RunnerError::File {
         path: path.to_owned(),
         what,
     };
-    let parsed: RunnerFile = toml::from_str(&fs::read_to_string(file)?)
-        .map_err(|error| wrong(file, error.to_string()))?;
-    if parsed.command.is_empty() || !parsed.command.iter().any(|word| word.contains("{out}")) {
-        return Err(wrong(file, "the command must name {out}".to_owned()));
+    if name.contains(['+', '@']) {
+        let what = "a runner's name has neither `+` nor `@`".to_owned();
+        return Err(wrong(folder, what));
     }
+    let parsed: RunnerFile = toml::from_str(&fs::read_to_string(&file)?)
+        .map_err(|error| wrong(&file, error.to_string()))?;
     let known = folder.join("expectations.toml");
     let expectations = match known.is_file() {
         false => Expectations::default(),
@@ -293,8 +168,17 @@ fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, Runne
             Expectations::parse(&fs::read_to_string(&known)?).map_err(|what| wrong(&known, what))?
         }
     };
-    Ok(Runner {
-        name,
+    let built = match (&parsed.build, tools) {
+        (None, _) => None,
+        (Some(_), Tools::Roots(place)) => Some(place.join("built").join(&*name)),
+        // On the host the search path has it, or it is not there.
+        (Some(_), Tools::Host) => Some(PathBuf::from("/usr/local")),
+    };
+    let plain = Runner {
+        name: name.clone().into_owned(),
+        plain_name: name.into_owned(),
+        folder: folder.to_owned(),
+        root: Root::Host,
         summary: parsed.summary,
         input: parsed.input,
         output: parsed.output,
@@ -303,8 +187,67 @@ fn read_runner(name: String, folder: &Path, file: &Path) -> Result<Runner, Runne
         needs: parsed.needs,
         package: parsed.package,
         lacks: parsed.lacks,
+        common: parsed.common,
+        built,
         reproducible: parsed.reproducible,
         expectations,
         typed: None,
-    })
+    };
+    let variants = parsed.variant.into_iter().map(|(name, variant)| {
+        let roots = variant.roots.clone();
+        (plain.varied(&name, variant), roots)
+    });
+    let all: Vec<_> = [(plain.clone(), None)]
+        .into_iter()
+        .chain(variants)
+        .collect();
+    let mut runners = Vec::new();
+    for (runner, roots) in all {
+        let is_out = |word: &String| word.contains("{out}");
+        if !runner.command.iter().any(is_out) {
+            return Err(wrong(&file, "the command must name {out}".to_owned()));
+        }
+        let roots = roots.unwrap_or_else(|| parsed.roots.clone());
+        runners.extend(runner.in_roots(&roots, tools));
+    }
+    Ok(runners)
+}
+
+impl Runner {
+    fn varied(&self, name: &str, variant: VariantFile) -> Runner {
+        let name = format!("{}-{name}", self.name);
+        Runner {
+            plain_name: name.clone(),
+            name,
+            summary: variant.summary,
+            command: variant.command,
+            output: variant.output.unwrap_or(self.output),
+            version: variant.version.unwrap_or_else(|| self.version.clone()),
+            needs: variant.needs.unwrap_or_else(|| self.needs.clone()),
+            package: variant.package.or_else(|| self.package.clone()),
+            lacks: variant.lacks.unwrap_or_else(|| self.lacks.clone()),
+            common: false,
+            reproducible: variant.reproducible.unwrap_or(self.reproducible),
+            ..self.clone()
+        }
+    }
+
+    /// The runner where its plain name has it, and once in each further root.
+    fn in_roots(self, roots: &[String], tools: &Tools) -> Vec<Runner> {
+        let package = self.package.as_deref();
+        let Some((first, others)) = roots.split_first() else {
+            return vec![self];
+        };
+        let plain = Runner {
+            root: tools.preferred(first, package),
+            ..self.clone()
+        };
+        let others = others.iter().map(|root| Runner {
+            name: format!("{}@{root}", self.name),
+            root: tools.named(root, package),
+            common: false,
+            ..self.clone()
+        });
+        [plain].into_iter().chain(others).collect()
+    }
 }

@@ -25,6 +25,9 @@ pub struct Known {
     pub version: Option<String>,
     /// Only with outputs of this format; absent means every format.
     pub format: Option<super::Format>,
+    /// Only of these runners of the folder, without `@` and root; empty means all of them.
+    #[serde(default)]
+    pub runners: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -57,10 +60,17 @@ impl Expectations {
         Ok(Expectations { known: file.known })
     }
 
-    /// The entry for a case that holds for this version and output.
-    pub fn find(&self, case: &str, version: &str, format: super::Format) -> Option<&Known> {
+    /// The entry for a case that holds for this runner of the folder, its version and its output.
+    pub fn find(
+        &self,
+        runner: &str,
+        case: &str,
+        version: &str,
+        format: super::Format,
+    ) -> Option<&Known> {
         self.known.iter().find(|known| {
             known.cases.iter().any(|id| id == case)
+                && (known.runners.is_empty() || known.runners.iter().any(|name| name == runner))
                 && known
                     .version
                     .as_ref()
@@ -95,7 +105,7 @@ mod tests {
     fn an_entry_holds_for_its_cases_version_and_format_only() {
         let known = Expectations::parse(TEXT).unwrap();
         let reason = |case, version, format| {
-            let entry = known.find(case, version, format);
+            let entry = known.find("umoci", case, version, format);
             entry.map(|entry| entry.reason.as_str())
         };
         let version = "umoci version 0.4.7+ds-3";
@@ -105,6 +115,11 @@ mod tests {
         assert_eq!(reason("a/three", version, Format::Erofs), None);
         assert_eq!(reason("a/two", version, Format::Erofs), Some("because"));
         assert_eq!(reason("a/two", version, Format::Dir), Some("any"));
+        let only = TEXT.replace("version = '0.4.7'", "runners = ['umoci-rootless']");
+        let only = Expectations::parse(&only).unwrap();
+        let find = |runner| only.find(runner, "a/one", version, Format::Erofs);
+        assert!(find("umoci-rootless").is_some());
+        assert!(find("umoci").is_none());
     }
 
     #[test]

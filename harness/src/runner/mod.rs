@@ -1,15 +1,19 @@
 //! The converter under test: what it is, how converters compose, and how one is run.
 
+mod chain;
 pub mod contain;
 mod convert;
 mod descriptor;
 mod expectations;
+mod tools;
 
 use std::fmt;
 
-pub use convert::{Conversion, Converted, Setting, convert, convert_stage};
-pub use descriptor::{Capability, Chain, Input, Need, Runner, RunnerError, Runners, Typed};
+pub use chain::{Chain, RunnerError, Runners};
+pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
+pub use descriptor::{Capability, Input, Need, Runner, Typed};
 pub use expectations::{Expectations, Known};
+pub use tools::{Root, Tools};
 
 /// What an artifact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]

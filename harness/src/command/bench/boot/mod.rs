@@ -166,7 +166,7 @@ fn disks(
     let layout = work.join("layout");
     image::write_layout(case, &layout)?;
     let helper = std::env::current_exe().context("failed to find the harness's own program")?;
-    let runners = Runners::read(&home.root.join("runners"))?;
+    let runners = Runners::read(&home.root.join("runners"), &home.tools())?;
     let setting = Setting {
         helper: &helper,
         limits: Limits::default(),

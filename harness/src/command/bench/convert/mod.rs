@@ -113,7 +113,7 @@ impl Convert {
     }
 
     fn contenders(&self, home: &Home, course: &Course<'_>) -> anyhow::Result<Vec<Contender>> {
-        let runners = Runners::read(&home.root.join("runners"))?;
+        let runners = Runners::read(&home.root.join("runners"), &home.tools())?;
         let mut contenders: Vec<Contender> = Vec::new();
         for name in &self.converter {
             if !contenders.iter().any(|known| known.about.name == *name) {

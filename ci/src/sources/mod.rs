@@ -16,7 +16,7 @@ const ORIGINS: [&str; 2] = ["Debian", "Ubuntu"];
 
 /// One component of one suite of one source, as apt has it configured.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     uri: String,
     suite: String,
     component: String,
@@ -27,8 +27,35 @@ pub(super) struct Target {
     release_file: PathBuf,
 }
 
+/// The release of this machine, whose packages its sources have: `bookworm` on Debian 12.
+pub(crate) fn codename() -> Result<String> {
+    let text = fs::read_to_string("/etc/os-release").context("reading `/etc/os-release`")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    line.map(|name| name.trim_matches('"').to_owned())
+        .context("`/etc/os-release` has no VERSION_CODENAME: this needs Debian or Ubuntu")
+}
+
+/// The mirror this machine has of Debian's archive, where every release of Debian is.
+pub(crate) fn debian_mirror(shell: &Shell) -> Result<String> {
+    let known = cmd!(shell, "apt-get indextargets")
+        .arg("Created-By: Packages")
+        .arg("Origin: Debian")
+        .quiet()
+        .read()?;
+    let codename = codename()?;
+    let whole = select(&known, &codename).into_iter().find(|target| {
+        // Fixes are on servers of their own, which have no other releases.
+        !target.suite.ends_with("-security") && target.component == "main"
+    });
+    whole.map(|target| target.uri).context(
+        "no source of Debian has its lists fetched on this machine: give a mirror with --mirror URL",
+    )
+}
+
 /// The distribution's sources on this machine, for the release called `codename`.
-pub(super) fn configured(shell: &Shell, codename: &str) -> Result<Vec<Target>> {
+pub(crate) fn configured(shell: &Shell, codename: &str) -> Result<Vec<Target>> {
     let known = cmd!(shell, "apt-get indextargets")
         .arg("Created-By: Packages")
         .quiet()
@@ -46,7 +73,7 @@ pub(super) fn configured(shell: &Shell, codename: &str) -> Result<Vec<Target>> {
 
 /// Seconds since the epoch at which the newest of the releases was published: no file of the
 /// image is newer, so it is the image's own time.
-pub(super) fn published(shell: &Shell, targets: &[Target]) -> Result<String> {
+pub(crate) fn published(shell: &Shell, targets: &[Target]) -> Result<String> {
     let mut newest = 0_u64;
     for target in targets {
         let path = &target.release_file;
@@ -66,7 +93,7 @@ pub(super) fn published(shell: &Shell, targets: &[Target]) -> Result<String> {
 }
 
 /// The sources as a file for apt, each with the `Signed-By` its entry has.
-pub(super) fn file(targets: &[Target]) -> Result<String> {
+pub(crate) fn file(targets: &[Target]) -> Result<String> {
     let mut suites = BTreeMap::<_, Suite<'_>>::new();
     for target in targets {
         let (path, number) = &target.entry;
