@@ -4,6 +4,7 @@
 //! what the gate runs. It needs nothing but Rust, and arranges programs; it judges nothing itself.
 
 mod apt;
+mod built_tools;
 mod console;
 mod gate;
 mod kernel;
@@ -54,6 +55,14 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "LIST", value_parser = gate::NAMES)]
         require: Option<Vec<String>>,
     },
+    /// Build what converters need that no distribution packages, under `target/tools/built`
+    Tool {
+        /// The converters' names; none: all that need something built
+        names: Vec<String>,
+        /// Build again although it is there
+        #[arg(long)]
+        force: bool,
+    },
     /// Make an image of the distribution's packages with Python, as an OCI layout `target/real`
     RealImage {
         /// Make it again although it is there
@@ -86,6 +95,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
         Command::Try => main_job::try_it(&workspace)?,
         Command::Test { require } => gate::test(&workspace, require.as_deref())?,
+        Command::Tool { names, force } => built_tools::build(&workspace, names, *force)?,
         Command::RealImage { force } => {
             real_image::real_image(&workspace, *force)?;
             true

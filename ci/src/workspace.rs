@@ -33,6 +33,11 @@ impl Workspace {
         self.root.join("target").join(name)
     }
 
+    /// The folder of the converters.
+    pub(crate) fn runners(&self) -> PathBuf {
+        self.root.join("runners")
+    }
+
     /// Makes an empty directory `target/.NAME-PID` that is removed when the value is dropped.
     ///
     /// It stands on the same filesystem as the results, so that finished work is renamed into

@@ -274,6 +274,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         command: vec!["sh".to_owned(), "-c".to_owned(), script, folder],
         version: Vec::new(),
         needs: Vec::<Need>::new(),
+        state: Vec::new(),
         package: None,
         common: false,
         built: None,

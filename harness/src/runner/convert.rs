@@ -187,7 +187,11 @@ fn run_stage(
     let way = contain::probe(setting.helper).way;
     let ran = contain::run_with(way, &command, setting.faults)?;
     converted.stage.clone_from(&stage.name);
-    converted.escapes.extend(ran.escapes);
+    let is_state = |escape: &Escape| stage.state.iter().any(|own| escape.path.starts_with(own));
+    let escapes = ran.escapes.into_iter();
+    converted
+        .escapes
+        .extend(escapes.filter(|escape| !is_state(escape)));
     converted.leftovers.extend(ran.leftovers);
     for missing in ran.protections_missing {
         if !converted.protections_missing.contains(&missing) {

@@ -1,7 +1,7 @@
 //! Runners are data: `runners/<name>/runner.toml`, which may describe several.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use serde::Deserialize;
@@ -35,6 +35,9 @@ pub struct Runner {
     pub version: Vec<String>,
     /// What the host must give it.
     pub needs: Vec<Need>,
+    /// Directories in which the program keeps state of its own by design, such as `/run/containerd`: what
+    /// it does there is no escape. Nothing else is excused.
+    pub state: Vec<PathBuf>,
     /// The Debian package that has the program.
     pub package: Option<String>,
     /// What it cannot do by design and does not claim.
@@ -112,6 +115,8 @@ struct RunnerFile {
     version: Vec<String>,
     #[serde(default)]
     needs: Vec<Need>,
+    #[serde(default)]
+    state: Vec<PathBuf>,
     package: Option<String>,
     #[serde(default)]
     lacks: Vec<Capability>,
@@ -137,6 +142,7 @@ struct VariantFile {
     output: Option<Format>,
     version: Option<Vec<String>>,
     needs: Option<Vec<Need>>,
+    state: Option<Vec<PathBuf>>,
     package: Option<String>,
     lacks: Option<Vec<Capability>>,
     reproducible: Option<bool>,
@@ -185,6 +191,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         command: parsed.command,
         version: parsed.version,
         needs: parsed.needs,
+        state: parsed.state,
         package: parsed.package,
         lacks: parsed.lacks,
         common: parsed.common,
@@ -203,9 +210,8 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         .collect();
     let mut runners = Vec::new();
     for (runner, roots) in all {
-        let is_out = |word: &String| word.contains("{out}");
-        if !runner.command.iter().any(is_out) {
-            return Err(wrong(&file, "the command must name {out}".to_owned()));
+        if let Some(what) = runner.mistake() {
+            return Err(wrong(&file, what));
         }
         let roots = roots.unwrap_or_else(|| parsed.roots.clone());
         runners.extend(runner.in_roots(&roots, tools));
@@ -214,6 +220,25 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
 }
 
 impl Runner {
+    /// What is wrong with a descriptor, beyond its shape.
+    fn mistake(&self) -> Option<String> {
+        if !self.command.iter().any(|word| word.contains("{out}")) {
+            return Some("the command must name {out}".to_owned());
+        }
+        let is_vague = |path: &&PathBuf| {
+            let plain = path
+                .components()
+                .skip(1)
+                .all(|part| matches!(part, Component::Normal(_)));
+            !path.is_absolute() || !plain || path.components().count() < 3
+        };
+        let vague = self.state.iter().find(is_vague)?;
+        Some(format!(
+            "state `{}` must be an absolute directory below one of the root's",
+            vague.display()
+        ))
+    }
+
     fn varied(&self, name: &str, variant: VariantFile) -> Runner {
         let name = format!("{}-{name}", self.name);
         Runner {
@@ -224,6 +249,7 @@ impl Runner {
             output: variant.output.unwrap_or(self.output),
             version: variant.version.unwrap_or_else(|| self.version.clone()),
             needs: variant.needs.unwrap_or_else(|| self.needs.clone()),
+            state: variant.state.unwrap_or_else(|| self.state.clone()),
             package: variant.package.or_else(|| self.package.clone()),
             lacks: variant.lacks.unwrap_or_else(|| self.lacks.clone()),
             common: false,
