@@ -22,6 +22,7 @@ mod runs;
 mod second_oracle;
 mod soak;
 mod tidy;
+mod tool_roots;
 #[path = "../variants/mod.rs"]
 mod variants;
 mod varied;
