@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::variant::split_id;
+use crate::check::batch::{BATCH, Prepared, is_batched, prepare};
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
@@ -67,21 +68,18 @@ impl Suite {
     /// Runs every trial on `jobs` threads; `done` is told after each.
     pub fn run(&self, jobs: usize, done: &(dyn Fn(&TrialRecord) + Sync)) -> Record {
         let trials = self.trials();
+        let units = self.units(&trials);
         let next = AtomicUsize::new(0);
         let results: Mutex<BTreeMap<usize, TrialRecord>> = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
-                    while let Some((index, trial)) = {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        trials.get(index).map(|trial| (index, trial))
-                    } {
-                        let record = self.run_one(trial);
-                        done(&record);
-                        results
-                            .lock()
-                            .expect("no panic holds it")
-                            .insert(index, record);
+                    while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        self.run_unit(unit, &|index, record| {
+                            done(&record);
+                            let mut results = results.lock().expect("no panic holds it");
+                            results.insert(index, record);
+                        });
                     }
                 });
             }
@@ -94,8 +92,49 @@ impl Suite {
         self.record(trials)
     }
 
+    /// The trials in the portions that threads take: single, but where a converter takes batches.
+    fn units<'a>(&self, trials: &'a [Trial<'a>]) -> Vec<Vec<(usize, &'a Trial<'a>)>> {
+        let mut units: Vec<Vec<(usize, &Trial<'_>)>> = Vec::new();
+        let mut is_open = false;
+        for (index, trial) in trials.iter().enumerate() {
+            let fits = is_batched(trial, &self.equipment);
+            match units.last_mut() {
+                Some(unit)
+                    if fits
+                        && is_open
+                        && unit.len() < BATCH
+                        && unit[0].1.chain.name == trial.chain.name =>
+                {
+                    unit.push((index, trial));
+                }
+                _ => units.push(vec![(index, trial)]),
+            }
+            is_open = fits;
+        }
+        units
+    }
+
+    fn run_unit(&self, unit: &[(usize, &Trial<'_>)], done: &dyn Fn(usize, TrialRecord)) {
+        let mut prepared = BTreeMap::new();
+        // Kept until its trials are done: their artifacts are in it.
+        let work = tempfile::Builder::new()
+            .prefix("batch-")
+            .tempdir_in(self.equipment.work.path());
+        if let (true, Ok(work)) = (unit.len() > 1, &work) {
+            // Trouble will show again, as each trial's own, when each is run alone.
+            prepared = prepare(unit, &self.equipment, work.path()).unwrap_or_default();
+        }
+        for (index, trial) in unit {
+            done(*index, self.run_prepared(trial, prepared.remove(index)));
+        }
+    }
+
     /// Runs one trial and judges it.
     pub fn run_one(&self, trial: &Trial<'_>) -> TrialRecord {
+        self.run_prepared(trial, None)
+    }
+
+    fn run_prepared(&self, trial: &Trial<'_>, prepared: Option<Prepared>) -> TrialRecord {
         let mut record = TrialRecord {
             chain: trial.chain.name.clone(),
             case: trial.question.id.clone(),
@@ -113,7 +152,11 @@ impl Suite {
             kept: None,
             embargo: trial.question.embargo,
         };
-        match trial.run(&self.equipment) {
+        let result = match prepared {
+            Some(prepared) => trial.run_prepared(&self.equipment, prepared),
+            None => trial.run(&self.equipment),
+        };
+        match result {
             Ok(result) => self.judge(trial, result, &mut record),
             Err(error) => record.error = Some(format!("{error:#}")),
         }

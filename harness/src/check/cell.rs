@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fs_err as fs;
 
+use super::batch::Prepared;
 use super::{
     Equipment, Finding, FindingKind, Question, Reason, Source, Trial, TrialResult, Wanted, boot,
     contain, fsck, tree,
@@ -21,6 +22,8 @@ pub(super) struct Cell<'a> {
     pub(super) equipment: &'a Equipment,
     pub(super) work: &'a Path,
     pub(super) result: &'a mut TrialResult,
+    /// What a batch made for this trial.
+    pub(super) prepared: Option<Prepared>,
     /// When the trial began.
     pub(super) started: Time,
     /// What the last artifact was read back to.
@@ -34,6 +37,9 @@ impl<'a> Cell<'a> {
         question: &Question,
         prefix: &str,
     ) -> anyhow::Result<Vec<Finding>> {
+        if let Some(converted) = self.take_prepared(prefix) {
+            return self.judge(question, &converted, prefix);
+        }
         let (layout, reference) = self.layout(question, prefix)?;
         let setting = self.setting(question);
         let converted = self.convert(&layout, &reference, &format!("{prefix}out"), &setting)?;
@@ -43,6 +49,15 @@ impl<'a> Cell<'a> {
             findings.extend(self.repeat(question, &reference, &converted, prefix)?);
         }
         Ok(findings)
+    }
+
+    /// What a batch made for the question, or for its twin.
+    fn take_prepared(&mut self, prefix: &str) -> Option<Converted> {
+        let prepared = self.prepared.as_mut()?;
+        match prefix.is_empty() {
+            true => Some(prepared.question.clone()),
+            false => prepared.twin.take(),
+        }
     }
 
     /// The question's image as a layout on disk, with the reference to convert.

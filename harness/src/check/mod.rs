@@ -1,5 +1,6 @@
 //! From an artifact to findings.
 
+pub mod batch;
 mod boot;
 mod cell;
 mod contain;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::batch::Prepared;
 use super::cell::Cell;
 use super::repeat::begin;
 use super::{Fault, Outcome, Question, Reason, WorkFolder};
@@ -128,6 +129,30 @@ impl Trial<'_> {
     ///
     /// Trouble of the harness or the host, never of the converter.
     pub fn run(&self, equipment: &Equipment) -> anyhow::Result<TrialResult> {
+        self.attempt(equipment, None)
+    }
+
+    /// Runs the trial with what a batch made for it. Only a pass counts; all else is run alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trial::run`].
+    pub fn run_prepared(
+        &self,
+        equipment: &Equipment,
+        prepared: Prepared,
+    ) -> anyhow::Result<TrialResult> {
+        match self.attempt(equipment, Some(prepared)) {
+            Ok(result) if matches!(result.outcome, Outcome::Pass) => Ok(result),
+            _ => self.run(equipment),
+        }
+    }
+
+    fn attempt(
+        &self,
+        equipment: &Equipment,
+        prepared: Option<Prepared>,
+    ) -> anyhow::Result<TrialResult> {
         let mut result = TrialResult {
             name: self.name(),
             outcome: Outcome::Pass,
@@ -141,6 +166,7 @@ impl Trial<'_> {
             result.outcome = Outcome::Skip(reason);
             return Ok(result);
         }
+        let is_alone = prepared.is_none();
         let work = tempfile::Builder::new()
             .prefix("trial-")
             .tempdir_in(equipment.work.path())?;
@@ -150,6 +176,7 @@ impl Trial<'_> {
             work: work.path(),
             result: &mut result,
             started: begin(self.question)?,
+            prepared,
             tree: None,
         };
         let mut findings = match equipment.fault {
@@ -158,7 +185,9 @@ impl Trial<'_> {
         };
         findings.sort_by_key(|finding| finding.kind);
         if !findings.is_empty() {
-            result.kept = Some(self.keep(equipment, work.keep())?);
+            if is_alone {
+                result.kept = Some(self.keep(equipment, work.keep())?);
+            }
             result.outcome = Outcome::Fail(findings);
         } else if let Some(reason) = self.nothing_checked(&result) {
             result.outcome = Outcome::Skip(reason);
@@ -167,7 +196,7 @@ impl Trial<'_> {
     }
 
     /// Why this trial cannot run at all here.
-    fn skip(&self, equipment: &Equipment) -> Option<(Reason, String)> {
+    pub(super) fn skip(&self, equipment: &Equipment) -> Option<(Reason, String)> {
         if self.chain.needs(Need::Root) && !equipment.is_root {
             return Some((Reason::Root, format!("{} needs root", self.chain.name)));
         }

@@ -272,6 +272,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         input: Input::Layout,
         output,
         command: vec!["sh".to_owned(), "-c".to_owned(), script, folder],
+        batch: None,
         version: Vec::new(),
         needs: Vec::<Need>::new(),
         state: Vec::new(),

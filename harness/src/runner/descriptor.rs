@@ -31,6 +31,11 @@ pub struct Runner {
     /// The command, with `{layout}`, `{tag}`, `{in}`, `{out}`, `{harness}`, `{runner}`, `{built}`,
     /// `{mebibytes}` and `{inodes}` to be filled in.
     pub command: Vec<String>,
+    /// A command that converts many images at once, where starting takes longer than converting. For each
+    /// folder NAME in `{layout}` it makes `{out}/NAME/rootfs`, and writes the exit status of that image,
+    /// which is to take no longer than `{seconds}`, to `{out}/NAME/status` and what was said to
+    /// `{out}/NAME/log`.
+    pub batch: Option<Vec<String>>,
     /// A command that prints the version.
     pub version: Vec<String>,
     /// What the host must give it.
@@ -111,6 +116,7 @@ struct RunnerFile {
     input: Input,
     output: Format,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
@@ -139,6 +145,7 @@ struct RunnerFile {
 struct VariantFile {
     summary: String,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     output: Option<Format>,
     version: Option<Vec<String>>,
     needs: Option<Vec<Need>>,
@@ -189,6 +196,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         input: parsed.input,
         output: parsed.output,
         command: parsed.command,
+        batch: parsed.batch,
         version: parsed.version,
         needs: parsed.needs,
         state: parsed.state,
@@ -225,6 +233,11 @@ impl Runner {
         if !self.command.iter().any(|word| word.contains("{out}")) {
             return Some("the command must name {out}".to_owned());
         }
+        if let Some(batch) = &self.batch
+            && !batch.iter().any(|word| word.contains("{out}"))
+        {
+            return Some("the batch command must name {out}".to_owned());
+        }
         let is_vague = |path: &&PathBuf| {
             let plain = path
                 .components()
@@ -246,6 +259,7 @@ impl Runner {
             name,
             summary: variant.summary,
             command: variant.command,
+            batch: variant.batch,
             output: variant.output.unwrap_or(self.output),
             version: variant.version.unwrap_or_else(|| self.version.clone()),
             needs: variant.needs.unwrap_or_else(|| self.needs.clone()),

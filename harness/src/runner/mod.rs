@@ -1,5 +1,6 @@
 //! The converter under test: what it is, how converters compose, and how one is run.
 
+mod batch;
 mod chain;
 pub mod contain;
 mod convert;
@@ -9,6 +10,7 @@ mod tools;
 
 use std::fmt;
 
+pub use batch::convert_batch;
 pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};

@@ -1,6 +1,7 @@
 //! The harness's own integration tests: every check of the harness is seen to fail.
 
 mod asset;
+mod batch;
 mod boot;
 mod cli;
 mod contain;
