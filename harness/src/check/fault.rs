@@ -14,7 +14,7 @@ use fs_err as fs;
 use rustix::process::Signal;
 
 use super::cell::{Cell, partial_output};
-use super::repeat::first_difference;
+use super::unequal::first_unequal;
 use super::{Finding, FindingKind, Question, Reason, contain};
 use crate::read;
 use crate::runner::contain::{Faults, Leftover, Stop};
@@ -295,7 +295,7 @@ fn is_same(whole: &Path, left: &Path, format: Format) -> anyhow::Result<bool> {
     let trees = match format {
         Format::Dir => (read::dir(whole), read::dir(left)),
         Format::Tar => (read::tar(whole), read::tar(left)),
-        _ => return Ok(first_difference(whole, left)?.is_none()),
+        _ => return Ok(first_unequal(whole, left, format)?.is_none()),
     };
     Ok(matches!(trees, (Ok(whole), Ok(left)) if diff(&whole, &left).is_empty()))
 }

@@ -8,11 +8,13 @@ pub mod direct;
 mod fault;
 mod finding;
 mod fsck;
+mod images;
 mod outcome;
 mod question;
 mod repeat;
 mod tree;
 mod trial;
+mod unequal;
 mod work;
 
 pub use fault::Fault;

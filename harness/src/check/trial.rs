@@ -11,7 +11,7 @@ use super::repeat::begin;
 use super::{Fault, Outcome, Question, Reason, WorkFolder};
 use crate::boot::Machine;
 use crate::runner::contain::{Limits, Surroundings};
-use crate::runner::{Capability, Chain, Input, Need, Root, Runner};
+use crate::runner::{Capability, Chain, Format, Input, Need, Profile, Root, Runner};
 
 /// What a run has to work with.
 pub struct Equipment {
@@ -33,6 +33,8 @@ pub struct Equipment {
     pub repeat: bool,
     /// What goes wrong on purpose while the converter runs.
     pub fault: Option<Fault>,
+    /// How everything is booted; else each chain says it.
+    pub profile: Option<Profile>,
 }
 
 impl Equipment {
@@ -48,6 +50,11 @@ impl Equipment {
             let folder = folder.strip_prefix("/").unwrap_or(&folder);
             is_program(base, &folder.join(program))
         })
+    }
+
+    /// How what a chain makes is booted.
+    pub fn profile_of(&self, chain: &Chain) -> Profile {
+        self.profile.unwrap_or(chain.profile())
     }
 
     /// What a runner lacks to run here, and what to do about it.
@@ -200,6 +207,11 @@ impl Trial<'_> {
         if self.chain.needs(Need::Root) && !equipment.is_root {
             return Some((Reason::Root, format!("{} needs root", self.chain.name)));
         }
+        let profile = equipment.profile_of(self.chain);
+        let cannot_be_read = not_readable(self.chain.format(), profile, equipment.is_root);
+        if cannot_be_read.is_some() {
+            return cannot_be_read;
+        }
         if let Some(fault) = equipment.fault
             && let Some(cause) = self.fault_does_not_apply(fault)
         {
@@ -248,5 +260,35 @@ impl Trial<'_> {
         fs::create_dir_all(kept.parent().expect("it has a parent"))?;
         fs::rename(work, &kept)?;
         Ok(kept)
+    }
+}
+
+/// Why nothing can be read of what is made, if so.
+fn not_readable(format: Format, profile: Profile, is_root: bool) -> Option<(Reason, String)> {
+    if format == Format::LayerDirs && !is_root {
+        let cause = format!("only root sees what {format} delete");
+        return Some((Reason::Root, cause));
+    }
+    let cause = profile.refuses(format)?;
+    Some((Reason::Capability, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_readable;
+    use crate::check::Reason;
+    use crate::runner::{Format, Profile};
+
+    #[test]
+    fn what_cannot_be_read_is_not_made() {
+        let reason = |format, profile, is_root| {
+            not_readable(format, profile, is_root).map(|(reason, _)| reason)
+        };
+        let layers = Profile::Layers;
+        assert_eq!(reason(Format::LayerDirs, layers, true), None);
+        assert_eq!(reason(Format::LayerDirs, layers, false), Some(Reason::Root));
+        assert_eq!(reason(Format::ErofsLayers, layers, false), None);
+        let rw = reason(Format::Erofs, Profile::Rw, true);
+        assert_eq!(rw, Some(Reason::Capability));
     }
 }

@@ -163,7 +163,7 @@ impl Run {
         };
         let mut chains = Vec::new();
         if self.all {
-            chains = runners.all_chains()?;
+            chains = all_chains(runners)?;
         } else {
             for name in &names {
                 let chain = runners.chain(name)?;
@@ -237,6 +237,21 @@ impl Run {
     }
 }
 
+/// Every extractor by itself, and every packer behind native, whose trees are the model's.
+fn all_chains(runners: &Runners) -> anyhow::Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for runner in runners.iter().filter(|one| one.input == Input::Layout) {
+        let chain = runners.chain(&runner.name)?;
+        let packed = match runner.name.starts_with("native") {
+            true => runners.packed_by_all(&chain),
+            false => Vec::new(),
+        };
+        chains.push(chain);
+        chains.extend(packed);
+    }
+    Ok(chains)
+}
+
 /// The runner of a command line, which the shell of the container gets in the folder it was typed in.
 fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
     anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
@@ -266,6 +281,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         built: None,
         lacks: Vec::<Capability>::new(),
         reproducible: false,
+        profile: None,
         expectations: Expectations::default(),
         typed: Some(Typed {
             command: command.to_owned(),

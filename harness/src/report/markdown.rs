@@ -38,6 +38,9 @@ fn heading(record: &Record) -> String {
     if let Some(fault) = &record.fault {
         out.push_str(&format!("- fault: {}\n", cell(fault)));
     }
+    if let Some(profile) = &record.profile {
+        out.push_str(&format!("- profile: {}\n", cell(profile)));
+    }
     out + "\n"
 }
 

@@ -17,6 +17,9 @@ pub struct Record {
     pub containment: String,
     /// What went wrong on purpose.
     pub fault: Option<String>,
+    /// How everything was booted, where that was asked for.
+    #[serde(default)]
+    pub profile: Option<String>,
     /// Every planned trial, in the order of its name.
     pub trials: Vec<TrialRecord>,
 }
@@ -39,8 +42,6 @@ pub struct StageRecord {
     pub name: String,
     /// The first line it printed when asked for its version; empty if it could not be asked.
     pub version: String,
-    /// Whether its expectations were written for this version.
-    pub rated: bool,
     /// The root directory it ran in: `host`, or the name of a tool root.
     pub root: String,
 }

@@ -47,8 +47,7 @@ fn heading(record: &Record) -> String {
     for stage in record.chains.iter().flat_map(|chain| &chain.stages) {
         let root = (stage.root != "host").then(|| format!("tool root {}", stage.root));
         let version = Some(stage.version.clone()).filter(|version| !version.is_empty());
-        let unrated = (!stage.rated).then(|| "not a version that was looked at".to_owned());
-        let remarks: Vec<String> = version.into_iter().chain(root).chain(unrated).collect();
+        let remarks: Vec<String> = version.into_iter().chain(root).collect();
         let word = match remarks.is_empty() {
             true => stage.name.clone(),
             false => format!("{} ({})", stage.name, remarks.join(", ")),
@@ -65,8 +64,15 @@ fn heading(record: &Record) -> String {
         Some(fault) => format!(" · fault: {fault}"),
         None => String::new(),
     };
+    let profile = match &record.profile {
+        Some(profile) => format!(" · profile: {profile}"),
+        None => String::new(),
+    };
     let stages = stages.join(", ");
-    format!("{stages} · {trials}{fault}\n{}\n\n", record.machine)
+    format!(
+        "{stages} · {trials}{fault}{profile}\n{}\n\n",
+        record.machine
+    )
 }
 
 fn line(trial: &TrialRecord) -> String {
@@ -91,10 +97,13 @@ fn select(record: &Record, trial: &TrialRecord) -> String {
         Some(chain) => chain.select.clone(),
         None => format!("--converter {}", trial.chain),
     };
-    match &record.fault {
-        Some(fault) => format!("{select} --fault {fault}"),
-        None => select,
-    }
+    let flags = [("fault", &record.fault), ("profile", &record.profile)];
+    flags
+        .iter()
+        .fold(select, |select, (flag, value)| match value {
+            Some(value) => format!("{select} --{flag} {value}"),
+            None => select,
+        })
 }
 
 fn block(trial: &TrialRecord, select: &str) -> String {

@@ -240,6 +240,8 @@ pub(super) fn powers(stage: &Runner, privileged: bool) -> Powers {
     match privileged {
         _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
         true => Powers::Trusted,
+        // An opaque directory of a layer is one by such an attribute.
+        false if stage.output == Format::LayerDirs => Powers::Trusted,
         false => Powers::Unpack,
     }
 }
@@ -322,7 +324,7 @@ fn room_for(input: &Path) -> Room {
 
 fn ending(format: Format) -> &'static str {
     match format {
-        Format::Dir => "",
+        Format::Dir | Format::ErofsLayers | Format::LayerDirs => "",
         Format::Tar => ".tar",
         Format::Ext4 => ".ext4",
         Format::Erofs => ".erofs",

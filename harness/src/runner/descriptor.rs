@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::chain::RunnerError;
 use super::tools::{Root, Tools};
-use super::{Expectations, Format};
+use super::{Expectations, Format, Profile};
 
 /// A converter or packer, as its folder describes it.
 #[derive(Debug, Clone)]
@@ -53,6 +53,8 @@ pub struct Runner {
     pub built: Option<PathBuf>,
     /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
     pub reproducible: bool,
+    /// How what it makes is booted, where that is not as its format is by itself.
+    pub profile: Option<Profile>,
     /// Failures that are known, with their reasons.
     pub expectations: Expectations,
     /// For a converter typed at the terminal, what was typed and the folder it was typed in.
@@ -130,6 +132,7 @@ struct RunnerFile {
     common: bool,
     #[serde(default)]
     reproducible: bool,
+    profile: Option<Profile>,
     /// Tool roots that have the program; the plain name stands for the first.
     #[serde(default)]
     roots: Vec<String>,
@@ -153,6 +156,7 @@ struct VariantFile {
     package: Option<String>,
     lacks: Option<Vec<Capability>>,
     reproducible: Option<bool>,
+    profile: Option<Profile>,
     roots: Option<Vec<String>>,
 }
 
@@ -205,6 +209,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         common: parsed.common,
         built,
         reproducible: parsed.reproducible,
+        profile: parsed.profile,
         expectations,
         typed: None,
     };
@@ -238,6 +243,15 @@ impl Runner {
         {
             return Some("the batch command must name {out}".to_owned());
         }
+        let refusal = self
+            .profile
+            .and_then(|profile| match self.output.is_filesystem() {
+                true => profile.refuses(self.output),
+                false => Some(format!("{} is not booted: no profile", self.output)),
+            });
+        if refusal.is_some() {
+            return refusal;
+        }
         let is_vague = |path: &&PathBuf| {
             let plain = path
                 .components()
@@ -268,6 +282,7 @@ impl Runner {
             lacks: variant.lacks.unwrap_or_else(|| self.lacks.clone()),
             common: false,
             reproducible: variant.reproducible.unwrap_or(self.reproducible),
+            profile: variant.profile.or(self.profile),
             ..self.clone()
         }
     }

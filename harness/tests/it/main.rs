@@ -11,6 +11,7 @@ mod faults;
 mod images;
 mod interop;
 mod interrupt;
+mod layered;
 mod layouts;
 mod matrix;
 mod mishap;
