@@ -217,7 +217,7 @@ impl Suite {
             return None;
         }
         trial.chain.stages.iter().find_map(|stage| {
-            let version = self.versions.get(&stage.name).map_or("", String::as_str);
+            let version = self.version_of(stage);
             let id = &trial.question.id;
             let format = trial.chain.format();
             let find = |id| {
@@ -230,10 +230,22 @@ impl Suite {
         })
     }
 
+    fn version_of(&self, stage: &Runner) -> &str {
+        self.versions.get(&stage.name).map_or("", String::as_str)
+    }
+
+    /// The stage of a chain, with its version, that nobody has looked at the failures of.
+    pub fn unrated<'a>(&'a self, chain: &'a Chain) -> Option<(&'a Runner, &'a str)> {
+        let stages = chain.stages.iter();
+        let mut versions = stages.map(|stage| (stage, self.version_of(stage)));
+        versions.find(|(stage, version)| !stage.expectations.rates(version))
+    }
+
     fn record(&self, trials: Vec<TrialRecord>) -> Record {
         let stage = |stage: &Runner| StageRecord {
             name: stage.name.clone(),
-            version: self.versions.get(&stage.name).cloned().unwrap_or_default(),
+            version: self.version_of(stage).to_owned(),
+            rated: stage.expectations.rates(self.version_of(stage)),
             root: stage.root.word().to_owned(),
         };
         let protections = contain::probe(&self.equipment.helper);

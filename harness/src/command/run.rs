@@ -163,7 +163,7 @@ impl Run {
         };
         let mut chains = Vec::new();
         if self.all {
-            chains = all_chains(runners)?;
+            chains = runners.all_chains()?;
         } else {
             for name in &names {
                 let chain = runners.chain(name)?;
@@ -235,21 +235,6 @@ impl Run {
             .map(|variant| Question::of_variant(&variant, golden))
             .collect()
     }
-}
-
-/// Every extractor by itself, and every packer behind native, whose trees are the model's.
-fn all_chains(runners: &Runners) -> anyhow::Result<Vec<Chain>> {
-    let mut chains = Vec::new();
-    for runner in runners.iter().filter(|one| one.input == Input::Layout) {
-        let chain = runners.chain(&runner.name)?;
-        let packed = match runner.name.starts_with("native") {
-            true => runners.packed_by_all(&chain),
-            false => Vec::new(),
-        };
-        chains.push(chain);
-        chains.extend(packed);
-    }
-    Ok(chains)
 }
 
 /// The runner of a command line, which the shell of the container gets in the folder it was typed in.

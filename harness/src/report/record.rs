@@ -42,6 +42,8 @@ pub struct StageRecord {
     pub name: String,
     /// The first line it printed when asked for its version; empty if it could not be asked.
     pub version: String,
+    /// Whether its expectations were written for this version.
+    pub rated: bool,
     /// The root directory it ran in: `host`, or the name of a tool root.
     pub root: String,
 }

@@ -47,7 +47,8 @@ fn heading(record: &Record) -> String {
     for stage in record.chains.iter().flat_map(|chain| &chain.stages) {
         let root = (stage.root != "host").then(|| format!("tool root {}", stage.root));
         let version = Some(stage.version.clone()).filter(|version| !version.is_empty());
-        let remarks: Vec<String> = version.into_iter().chain(root).collect();
+        let unrated = (!stage.rated).then(|| "not a version that was looked at".to_owned());
+        let remarks: Vec<String> = version.into_iter().chain(root).chain(unrated).collect();
         let word = match remarks.is_empty() {
             true => stage.name.clone(),
             false => format!("{} ({})", stage.name, remarks.join(", ")),

@@ -168,6 +168,25 @@ impl Runners {
         })
     }
 
+    /// Every extractor by itself, and every packer behind native, whose trees are the model's.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Runners::read`] does not have.
+    pub fn all_chains(&self) -> Result<Vec<Chain>, RunnerError> {
+        let mut chains = Vec::new();
+        for runner in self.iter().filter(|one| one.input == Input::Layout) {
+            let chain = self.chain(&runner.name)?;
+            let packed = match runner.name.starts_with("native") {
+                true => self.packed_by_all(&chain),
+                false => Vec::new(),
+            };
+            chains.push(chain);
+            chains.extend(packed);
+        }
+        Ok(chains)
+    }
+
     /// The common packers that read what `chain` makes, as chains of their own.
     pub fn packed(&self, chain: &Chain) -> Vec<Chain> {
         self.pack(chain, |packer| packer.common)

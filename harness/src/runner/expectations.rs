@@ -5,6 +5,9 @@ use serde::Deserialize;
 /// The known failures of one runner.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
+    /// Texts, one of which the version of a tool contains whose failures were looked at; empty means every
+    /// version.
+    pub rated: Vec<String>,
     /// The entries, in the order of the file.
     pub known: Vec<Known>,
 }
@@ -34,6 +37,8 @@ pub struct Known {
 #[serde(deny_unknown_fields)]
 struct ExpectationsFile {
     #[serde(default)]
+    rated: Vec<String>,
+    #[serde(default)]
     known: Vec<Known>,
 }
 
@@ -57,7 +62,19 @@ impl Expectations {
                 ));
             }
         }
-        Ok(Expectations { known: file.known })
+        Ok(Expectations {
+            rated: file.rated,
+            known: file.known,
+        })
+    }
+
+    /// Whether the failures of this version were looked at.
+    pub fn rates(&self, version: &str) -> bool {
+        self.rated.is_empty()
+            || self
+                .rated
+                .iter()
+                .any(|text| version.contains(text.as_str()))
     }
 
     /// The entry for a case that holds for this runner of the folder, its version and its output.
@@ -120,6 +137,19 @@ mod tests {
         let find = |runner| only.find(runner, "a/one", version, Format::Erofs);
         assert!(find("umoci-rootless").is_some());
         assert!(find("umoci").is_none());
+    }
+
+    #[test]
+    fn a_file_rates_the_versions_it_names() {
+        let rated = Expectations::parse("rated = ['0.4.7', '0.6.0']").unwrap();
+        for (version, is) in [
+            ("umoci version 0.6.0+ds", true),
+            ("umoci 0.6.1", false),
+            ("", false),
+        ] {
+            assert_eq!(rated.rates(version), is, "{version}");
+        }
+        assert!(Expectations::default().rates(""));
     }
 
     #[test]
