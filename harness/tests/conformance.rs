@@ -265,6 +265,7 @@ fn complete(record: TrialRecord) -> Result<Completion, Failed> {
         machine: String::new(),
         containment: String::new(),
         fault: None,
+        with_embargoed: false,
         trials: vec![record],
     };
     Err(Failed::from(Text { verbose: false }.render(&record)))

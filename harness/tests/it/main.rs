@@ -1,6 +1,7 @@
 //! The harness's own integration tests: every check of the harness is seen to fail.
 
 mod asset;
+mod baseline;
 mod batch;
 mod boot;
 mod cli;
@@ -14,6 +15,7 @@ mod interrupt;
 mod layouts;
 mod matrix;
 mod mishap;
+mod page;
 mod project;
 mod relations;
 mod repeat;
