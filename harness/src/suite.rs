@@ -12,7 +12,9 @@ use crate::check::batch::{BATCH, Prepared, is_batched, prepare};
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
-use crate::report::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
+use crate::report::{
+    ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
+};
 use crate::runner::{Chain, Input, Known, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
@@ -29,6 +31,14 @@ pub struct Suite {
     /// Whether the record tells what an embargoed finding is, not only its kind.
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
+}
+
+/// What there is to tell of a run while it runs.
+pub enum Progress<'a> {
+    /// A trial begins.
+    Begun(&'a Trial<'a>),
+    /// A trial came to this.
+    Done(&'a TrialRecord),
 }
 
 impl Suite {
@@ -65,8 +75,8 @@ impl Suite {
         trials.collect()
     }
 
-    /// Runs every trial on `jobs` threads; `done` is told after each.
-    pub fn run(&self, jobs: usize, done: &(dyn Fn(&TrialRecord) + Sync)) -> Record {
+    /// Runs every trial on `jobs` threads; `tell` is told before and after each.
+    pub fn run(&self, jobs: usize, tell: &(dyn Fn(&Progress<'_>) + Sync)) -> Record {
         let trials = self.trials();
         let units = self.units(&trials);
         let next = AtomicUsize::new(0);
@@ -75,8 +85,10 @@ impl Suite {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
                     while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // Of a batch the first, in whose time the others are converted too.
+                        tell(&Progress::Begun(unit[0].1));
                         self.run_unit(unit, &|index, record| {
-                            done(&record);
+                            tell(&Progress::Done(&record));
                             let mut results = results.lock().expect("no panic holds it");
                             results.insert(index, record);
                         });
@@ -141,6 +153,7 @@ impl Suite {
             title: trial.question.title.clone(),
             rule: trial.question.rule.clone(),
             level: trial.question.level.clone(),
+            expect: trial.question.wanted.word().to_owned(),
             format: trial.chain.format().word().to_owned(),
             verdict: Verdict::Error.word().to_owned(),
             findings: Vec::new(),
@@ -148,9 +161,10 @@ impl Suite {
             seen: Vec::new(),
             unchecked: BTreeMap::new(),
             answer: String::new(),
+            outcome: None,
             error: None,
             kept: None,
-            embargo: trial.question.embargo,
+            embargo: trial.question.embargo || is_embargoed(trial),
         };
         let result = match prepared {
             Some(prepared) => trial.run_prepared(&self.equipment, prepared),
@@ -159,6 +173,15 @@ impl Suite {
         match result {
             Ok(result) => self.judge(trial, result, &mut record),
             Err(error) => record.error = Some(format!("{error:#}")),
+        }
+        if !self.with_embargoed {
+            if trial.question.embargo {
+                EMBARGOED.clone_into(&mut record.title);
+                record.rule = trial.question.place();
+            }
+            if record.embargo {
+                record.hold_back();
+            }
         }
         record
     }
@@ -185,11 +208,6 @@ impl Suite {
         }
         if let Outcome::Fail(findings) = &result.outcome {
             record.findings = findings.iter().map(finding_record).collect();
-            if record.embargo && !self.with_embargoed {
-                for finding in &mut record.findings {
-                    "(embargoed)".clone_into(&mut finding.line);
-                }
-            }
         }
         if matches!(verdict, Verdict::Known | Verdict::Fixed | Verdict::Fail) {
             record.known = known.map(|(runner, known)| KnownRecord {
@@ -206,6 +224,7 @@ impl Suite {
             .map(|(reason, cause)| (reason.word().to_owned(), cause))
             .collect();
         record.answer = result.answer;
+        record.outcome = result.outcome_name;
         record.kept = result.kept.map(|kept| short(&kept));
     }
 
@@ -270,6 +289,7 @@ impl Suite {
             },
             fault: self.equipment.fault.map(|fault| fault.to_string()),
             profile: self.equipment.profile.map(|profile| profile.to_string()),
+            with_embargoed: self.with_embargoed,
             trials,
         }
     }
@@ -313,6 +333,15 @@ fn decides(chain: &Chain, runner: &Runner) -> bool {
         Input::Layout => chain.stages.len() == 1,
         Input::Dir | Input::Tar => chain.stages[0].name.starts_with("native"),
     }
+}
+
+/// Whether a stage's expectations hold back what is found, whatever goes wrong on purpose.
+fn is_embargoed(trial: &Trial<'_>) -> bool {
+    let id = &trial.question.id;
+    trial.chain.stages.iter().any(|stage| {
+        let known = &stage.expectations;
+        known.is_embargoed(id) || known.is_embargoed(split_id(id).0)
+    })
 }
 
 fn finding_record(finding: &Finding) -> FindingRecord {

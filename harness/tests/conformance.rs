@@ -266,6 +266,7 @@ fn complete(record: TrialRecord) -> Result<Completion, Failed> {
         containment: String::new(),
         fault: None,
         profile: None,
+        with_embargoed: false,
         trials: vec![record],
     };
     Err(Failed::from(Text { verbose: false }.render(&record)))

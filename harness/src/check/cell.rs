@@ -221,11 +221,12 @@ impl<'a> Cell<'a> {
             let paths = format!("{} paths as expected", tree.len());
             self.result.seen.insert(
                 0,
-                match outcome {
+                match &outcome {
                     Some(name) => format!("{paths} ({name})"),
                     None => paths,
                 },
             );
+            self.result.outcome_name = outcome;
         }
         findings.extend(differences);
         self.tree = Some(tree);

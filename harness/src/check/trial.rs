@@ -120,6 +120,8 @@ pub struct TrialResult {
     pub unchecked: BTreeMap<Reason, String>,
     /// What kind of answer it was: `tree:<sha256>`, `reject`, `crash` …; equal answers are equal text.
     pub answer: String,
+    /// Which of several defensible outcomes it is, where the case lists them.
+    pub outcome_name: Option<String>,
     /// The versions of the stages are the caller's; here is what they said.
     pub kept: Option<PathBuf>,
 }
@@ -166,6 +168,7 @@ impl Trial<'_> {
             seen: Vec::new(),
             unchecked: BTreeMap::new(),
             answer: String::new(),
+            outcome_name: None,
             kept: None,
         };
         if let Some((reason, cause)) = self.skip(equipment) {

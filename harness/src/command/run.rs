@@ -1,6 +1,5 @@
 //! `harness run`: the conformance run.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +8,7 @@ use fs_err as fs;
 
 use super::equip::{Equip, Require};
 use super::interrupt::Unfinished;
+use super::progress::Bar;
 use super::{EXIT_GREEN, EXIT_RED, Home, find, find_variant};
 use crate::case::variant::variants;
 use crate::case::{Case, Command};
@@ -130,20 +130,9 @@ impl Run {
     }
 
     fn run_suite(&self, suite: &Suite) -> Record {
-        let hidden = !std::io::stderr().is_terminal();
-        let bar = match hidden {
-            true => indicatif::ProgressBar::hidden(),
-            false => indicatif::ProgressBar::new(suite.trials().len() as u64),
-        };
-        bar.set_style(
-            indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} {msg}")
-                .expect("a constant template"),
-        );
-        let record = suite.run(self.jobs, &|trial| {
-            bar.set_message(trial.name());
-            bar.inc(1);
-        });
-        bar.finish_and_clear();
+        let bar = Bar::new(suite);
+        let record = suite.run(self.jobs, &|progress| bar.tell(progress));
+        bar.finish();
         record
     }
 

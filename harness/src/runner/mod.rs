@@ -15,7 +15,7 @@ pub use batch::convert_batch;
 pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};
-pub use expectations::{Expectations, Known};
+pub use expectations::{Expectations, Known, NOT_LOOKED_AT};
 pub use profile::Profile;
 pub use tools::{Root, Tools};
 

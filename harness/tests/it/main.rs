@@ -1,6 +1,7 @@
 //! The harness's own integration tests: every check of the harness is seen to fail.
 
 mod asset;
+mod baseline;
 mod batch;
 mod boot;
 mod cli;
@@ -15,6 +16,7 @@ mod layered;
 mod layouts;
 mod matrix;
 mod mishap;
+mod page;
 mod project;
 mod relations;
 mod repeat;
