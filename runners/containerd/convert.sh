@@ -73,4 +73,8 @@ done
 tar -C "$layout" -cf - . | ctr image import --snapshotter "$snapshotter" --base-name image - 
 mkdir "$TMPDIR/m"
 ctr image mount --snapshotter "$snapshotter" "image:$tag" "$TMPDIR/m"
-cp -a "$TMPDIR/m" "$out"
+# Not -a, which says nothing where it loses an attribute. What it leaves unfinished is no tool's.
+cp -dR --preserve=mode,ownership,timestamps,links,xattr "$TMPDIR/m" "$out" || {
+    rm -rf "$out"
+    exit 1
+}
