@@ -50,16 +50,16 @@ wait_for "$TMPDIR/d.sock" "$daemon"
 
 image="127.0.0.1:$(cat "$TMPDIR/port")/image:$tag"
 docker pull -q "$image"
-# These docker makes where the image has none, and fills where it has: what the image's own last layer said of their
-# times. The store has a directory for each layer, and the last one made is the highest.
+# These docker makes where the image has none, and fills where it has: what the image itself says of their times. The
+# store has a directory for each layer, the last one made is the highest, and those of vfs hold all that is below, too.
+layers=$(ls -dtc "$TMPDIR"/root/overlay2/*/diff "$TMPDIR"/root/containerd/daemon/*.overlayfs/snapshots/*/fs 2>/dev/null) || :
+if [ "$store" = vfs ]; then layers=$(ls -dtc "$TMPDIR"/root/vfs/dir/* | head -n 1); fi
 own=
 for name in dev etc; do
-    for layer in $(ls -dtc "$TMPDIR"/root/overlay2/*/diff "$TMPDIR"/root/vfs/dir/* \
-        "$TMPDIR"/root/containerd/daemon/*.overlayfs/snapshots/*/fs 2>/dev/null); do
-        if [ -d "$layer/$name" ] && [ ! -L "$layer/$name" ]; then
-            own="$own $name=$(stat -c %Y "$layer/$name")"
-            break
-        fi
+    for layer in $layers; do
+        if [ -d "$layer/$name" ] && [ ! -L "$layer/$name" ]; then own="$own $name=$(stat -c %Y "$layer/$name")"; fi
+        # A file, a link or a whiteout hides what lies below it as a directory does.
+        if [ -e "$layer/$name" ] || [ -L "$layer/$name" ]; then break; fi
     done
 done
 docker create --pull never --name cc "$image" true
