@@ -177,7 +177,13 @@ fn add_rooted(
         .filter_map(|chain| {
             let (stage, version) = suite.unrated(chain)?;
             let rated = stage.expectations.rated.join(", ");
-            let cause = format!("{} is `{version}`; looked at were {rated}", stage.name);
+            let cause = match rated.is_empty() {
+                true => format!(
+                    "nobody has finished looking at the failures of {}",
+                    stage.name
+                ),
+                false => format!("{} is `{version}`; looked at were {rated}", stage.name),
+            };
             note(unchecked, "version", &cause, suite.questions.len());
             Some(chain.name.clone())
         })

@@ -88,7 +88,7 @@ pub(super) fn word(trial: &TrialRecord) -> &str {
 pub(super) fn stated(stage: &StageRecord) -> String {
     let root = (stage.root != "host").then(|| format!("tool root {}", stage.root));
     let version = Some(stage.version.clone()).filter(|version| !version.is_empty());
-    let unrated = (!stage.rated).then(|| "not a version that was looked at".to_owned());
+    let unrated = (!stage.rated).then(|| "failures not looked at yet".to_owned());
     let remarks: Vec<String> = version.into_iter().chain(root).chain(unrated).collect();
     remarks.join(", ")
 }
