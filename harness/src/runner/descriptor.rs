@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::chain::RunnerError;
 use super::tools::{Root, Tools};
-use super::{Expectations, Format};
+use super::{Expectations, Format, Profile};
 
 /// A converter or packer, as its folder describes it.
 #[derive(Debug, Clone)]
@@ -31,6 +31,11 @@ pub struct Runner {
     /// The command, with `{layout}`, `{tag}`, `{in}`, `{out}`, `{harness}`, `{runner}`, `{built}`,
     /// `{mebibytes}` and `{inodes}` to be filled in.
     pub command: Vec<String>,
+    /// A command that converts many images at once, where starting takes longer than converting. For each
+    /// folder NAME in `{layout}` it makes `{out}/NAME/rootfs`, and writes the exit status of that image,
+    /// which is to take no longer than `{seconds}`, to `{out}/NAME/status` and what was said to
+    /// `{out}/NAME/log`.
+    pub batch: Option<Vec<String>>,
     /// A command that prints the version.
     pub version: Vec<String>,
     /// What the host must give it.
@@ -48,6 +53,8 @@ pub struct Runner {
     pub built: Option<PathBuf>,
     /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
     pub reproducible: bool,
+    /// How what it makes is booted, where that is not as its format is by itself.
+    pub profile: Option<Profile>,
     /// Failures that are known, with their reasons.
     pub expectations: Expectations,
     /// For a converter typed at the terminal, what was typed and the folder it was typed in.
@@ -111,6 +118,7 @@ struct RunnerFile {
     input: Input,
     output: Format,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
@@ -124,6 +132,7 @@ struct RunnerFile {
     common: bool,
     #[serde(default)]
     reproducible: bool,
+    profile: Option<Profile>,
     /// Tool roots that have the program; the plain name stands for the first.
     #[serde(default)]
     roots: Vec<String>,
@@ -139,6 +148,7 @@ struct RunnerFile {
 struct VariantFile {
     summary: String,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     output: Option<Format>,
     version: Option<Vec<String>>,
     needs: Option<Vec<Need>>,
@@ -146,6 +156,7 @@ struct VariantFile {
     package: Option<String>,
     lacks: Option<Vec<Capability>>,
     reproducible: Option<bool>,
+    profile: Option<Profile>,
     roots: Option<Vec<String>>,
 }
 
@@ -189,6 +200,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         input: parsed.input,
         output: parsed.output,
         command: parsed.command,
+        batch: parsed.batch,
         version: parsed.version,
         needs: parsed.needs,
         state: parsed.state,
@@ -197,6 +209,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         common: parsed.common,
         built,
         reproducible: parsed.reproducible,
+        profile: parsed.profile,
         expectations,
         typed: None,
     };
@@ -225,6 +238,20 @@ impl Runner {
         if !self.command.iter().any(|word| word.contains("{out}")) {
             return Some("the command must name {out}".to_owned());
         }
+        if let Some(batch) = &self.batch
+            && !batch.iter().any(|word| word.contains("{out}"))
+        {
+            return Some("the batch command must name {out}".to_owned());
+        }
+        let refusal = self
+            .profile
+            .and_then(|profile| match self.output.is_filesystem() {
+                true => profile.refuses(self.output),
+                false => Some(format!("{} is not booted: no profile", self.output)),
+            });
+        if refusal.is_some() {
+            return refusal;
+        }
         let is_vague = |path: &&PathBuf| {
             let plain = path
                 .components()
@@ -246,6 +273,7 @@ impl Runner {
             name,
             summary: variant.summary,
             command: variant.command,
+            batch: variant.batch,
             output: variant.output.unwrap_or(self.output),
             version: variant.version.unwrap_or_else(|| self.version.clone()),
             needs: variant.needs.unwrap_or_else(|| self.needs.clone()),
@@ -254,6 +282,7 @@ impl Runner {
             lacks: variant.lacks.unwrap_or_else(|| self.lacks.clone()),
             common: false,
             reproducible: variant.reproducible.unwrap_or(self.reproducible),
+            profile: variant.profile.or(self.profile),
             ..self.clone()
         }
     }

@@ -1,0 +1,116 @@
+"""convert.py LAYOUT TAG OUT: what hypeman's builder did inside its VM from pull request 94 until 98 took it out.
+
+Only the registry is replaced, by the layout. Nothing here is better than it was: no digest, size or diff ID is
+looked at, and what the markers of a layer name is removed after the layer's own entries were made.
+"""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+
+OPAQUE = ".wh..wh..opq"
+
+
+def blob(layout, digest):
+    """The blob a registry would send; it has none under a name that is no digest."""
+    if not re.fullmatch(r"[a-z0-9]+([+._-][a-z0-9]+)*:[0-9a-zA-Z=_-]+", digest):
+        sys.exit(f"no blob {digest!r}")
+    path = os.path.join(layout, "blobs", *digest.split(":"))
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        sys.exit(f"blob {digest} is no file")
+    return open(path, "rb")
+
+
+def document(text):
+    """The first JSON value; what follows it is not read."""
+    return json.JSONDecoder().raw_decode(text.decode("utf-8", "replace").lstrip())[0]
+
+
+def layers(layout, tag):
+    with open(os.path.join(layout, "index.json"), "rb") as file:
+        index = document(file.read())
+    name = "org.opencontainers.image.ref.name"
+    tagged = [one for one in index["manifests"] if (one.get("annotations") or {}).get(name) == tag]
+    manifest = document(blob(layout, tagged[0]["digest"]).read())
+    if choices := manifest.get("manifests"):
+
+        def is_ours(one):
+            platform = one.get("platform") or {}
+            return platform.get("architecture") == "amd64" and platform.get("os") == "linux"
+
+        # Without one for this machine the first is taken.
+        chosen = next(filter(is_ours, choices), choices[0])
+        manifest = document(blob(layout, chosen["digest"]).read())
+    return manifest.get("layers") or []
+
+
+def extract(file, media_type, rootfs):
+    if "zstd" in media_type:
+        # A shell's pipe: what zstd thinks of its input is lost.
+        command = ["sh", "-c", f"zstd -d | tar -xf - -C {rootfs}"]
+    else:
+        command = ["tar", "-xzf" if "gzip" in media_type else "-xf", "-", "-C", rootfs]
+    subprocess.run(command, stdin=file, check=True)
+
+
+def remove(path):
+    # The join was a textual one: the target of `.wh...` is the parent.
+    path = os.path.normpath(path)
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.remove(path)
+    except OSError:
+        pass
+
+
+def apply_markers(path):
+    """Visits a tree in order of names, the directory before its children; whatever fails is passed over."""
+    name = os.path.basename(path)
+    try:
+        is_dir = stat.S_ISDIR(os.lstat(path).st_mode)
+        children = sorted(map(os.fsencode, os.listdir(path))) if is_dir else []
+    except OSError:
+        return
+    if name.startswith(".wh."):
+        folder = os.path.dirname(path)
+        if name == OPAQUE:
+            for sibling in os.listdir(folder):
+                if sibling != OPAQUE:
+                    remove(os.path.join(folder, sibling))
+        else:
+            remove(os.path.join(folder, name.removeprefix(".wh.")))
+        try:
+            os.rmdir(path) if is_dir else os.remove(path)
+        except OSError:
+            pass
+    for child in children:
+        apply_markers(os.path.join(path, os.fsdecode(child)))
+
+
+def main():
+    layout, tag, out = sys.argv[1:]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        rootfs = os.path.join(place, "erofs-extract")
+        os.mkdir(rootfs, 0o755)
+        for layer in layers(layout, tag):
+            with blob(layout, layer["digest"]) as file:
+                extract(file, layer.get("mediaType", ""), rootfs)
+            apply_markers(rootfs)
+        # Then `sync` without fsync, which is too weak for another machine that reads the volume.
+        os.environ.pop("SOURCE_DATE_EPOCH", None)
+        subprocess.run(["mkfs.erofs", "-zlz4", out, rootfs], check=True)
+
+
+sys.setrecursionlimit(10000)
+try:
+    main()
+except (subprocess.CalledProcessError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    # The host's own conversion took over then.
+    sys.exit(f"erofs creation failed: {error}")
