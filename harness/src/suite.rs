@@ -8,10 +8,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::variant::split_id;
+use crate::check::batch::{BATCH, Prepared, is_batched, prepare};
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
-use crate::report::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
+use crate::report::{
+    ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
+};
 use crate::runner::{Chain, Input, Known, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
@@ -28,6 +31,14 @@ pub struct Suite {
     /// Whether the record tells what an embargoed finding is, not only its kind.
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
+}
+
+/// What there is to tell of a run while it runs.
+pub enum Progress<'a> {
+    /// A trial begins.
+    Begun(&'a Trial<'a>),
+    /// A trial came to this.
+    Done(&'a TrialRecord),
 }
 
 impl Suite {
@@ -64,24 +75,23 @@ impl Suite {
         trials.collect()
     }
 
-    /// Runs every trial on `jobs` threads; `done` is told after each.
-    pub fn run(&self, jobs: usize, done: &(dyn Fn(&TrialRecord) + Sync)) -> Record {
+    /// Runs every trial on `jobs` threads; `tell` is told before and after each.
+    pub fn run(&self, jobs: usize, tell: &(dyn Fn(&Progress<'_>) + Sync)) -> Record {
         let trials = self.trials();
+        let units = self.units(&trials);
         let next = AtomicUsize::new(0);
         let results: Mutex<BTreeMap<usize, TrialRecord>> = Mutex::new(BTreeMap::new());
         std::thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
                 scope.spawn(|| {
-                    while let Some((index, trial)) = {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        trials.get(index).map(|trial| (index, trial))
-                    } {
-                        let record = self.run_one(trial);
-                        done(&record);
-                        results
-                            .lock()
-                            .expect("no panic holds it")
-                            .insert(index, record);
+                    while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        // Of a batch the first, in whose time the others are converted too.
+                        tell(&Progress::Begun(unit[0].1));
+                        self.run_unit(unit, &|index, record| {
+                            tell(&Progress::Done(&record));
+                            let mut results = results.lock().expect("no panic holds it");
+                            results.insert(index, record);
+                        });
                     }
                 });
             }
@@ -94,14 +104,56 @@ impl Suite {
         self.record(trials)
     }
 
+    /// The trials in the portions that threads take: single, but where a converter takes batches.
+    fn units<'a>(&self, trials: &'a [Trial<'a>]) -> Vec<Vec<(usize, &'a Trial<'a>)>> {
+        let mut units: Vec<Vec<(usize, &Trial<'_>)>> = Vec::new();
+        let mut is_open = false;
+        for (index, trial) in trials.iter().enumerate() {
+            let fits = is_batched(trial, &self.equipment);
+            match units.last_mut() {
+                Some(unit)
+                    if fits
+                        && is_open
+                        && unit.len() < BATCH
+                        && unit[0].1.chain.name == trial.chain.name =>
+                {
+                    unit.push((index, trial));
+                }
+                _ => units.push(vec![(index, trial)]),
+            }
+            is_open = fits;
+        }
+        units
+    }
+
+    fn run_unit(&self, unit: &[(usize, &Trial<'_>)], done: &dyn Fn(usize, TrialRecord)) {
+        let mut prepared = BTreeMap::new();
+        // Kept until its trials are done: their artifacts are in it.
+        let work = tempfile::Builder::new()
+            .prefix("batch-")
+            .tempdir_in(self.equipment.work.path());
+        if let (true, Ok(work)) = (unit.len() > 1, &work) {
+            // Trouble will show again, as each trial's own, when each is run alone.
+            prepared = prepare(unit, &self.equipment, work.path()).unwrap_or_default();
+        }
+        for (index, trial) in unit {
+            done(*index, self.run_prepared(trial, prepared.remove(index)));
+        }
+    }
+
     /// Runs one trial and judges it.
     pub fn run_one(&self, trial: &Trial<'_>) -> TrialRecord {
+        self.run_prepared(trial, None)
+    }
+
+    fn run_prepared(&self, trial: &Trial<'_>, prepared: Option<Prepared>) -> TrialRecord {
         let mut record = TrialRecord {
             chain: trial.chain.name.clone(),
             case: trial.question.id.clone(),
             title: trial.question.title.clone(),
             rule: trial.question.rule.clone(),
             level: trial.question.level.clone(),
+            expect: trial.question.wanted.word().to_owned(),
             format: trial.chain.format().word().to_owned(),
             verdict: Verdict::Error.word().to_owned(),
             findings: Vec::new(),
@@ -109,26 +161,44 @@ impl Suite {
             seen: Vec::new(),
             unchecked: BTreeMap::new(),
             answer: String::new(),
+            outcome: None,
             error: None,
             kept: None,
-            embargo: trial.question.embargo,
+            embargo: trial.question.embargo || is_embargoed(trial),
         };
-        match trial.run(&self.equipment) {
+        let result = match prepared {
+            Some(prepared) => trial.run_prepared(&self.equipment, prepared),
+            None => trial.run(&self.equipment),
+        };
+        match result {
             Ok(result) => self.judge(trial, result, &mut record),
             Err(error) => record.error = Some(format!("{error:#}")),
+        }
+        if !self.with_embargoed {
+            if trial.question.embargo {
+                EMBARGOED.clone_into(&mut record.title);
+                record.rule = trial.question.place();
+            }
+            if record.embargo {
+                record.hold_back();
+            }
         }
         record
     }
 
     fn judge(&self, trial: &Trial<'_>, result: TrialResult, record: &mut TrialRecord) {
         let known = self.known(trial);
-        let failure = known.map(|(runner, known)| KnownFailure {
-            kinds: known
-                .kinds
-                .iter()
-                .filter_map(|kind| FindingKind::named(kind))
-                .collect(),
-            decides: decides(trial.chain, runner) && known.cases.contains(&trial.question.id),
+        let failure = known.map(|(runner, known)| {
+            let kinds = known.kinds.iter();
+            let kinds: Vec<_> = kinds.filter_map(|kind| FindingKind::named(kind)).collect();
+            // What only a second conversion shows is not gone because there was none.
+            let is_asked =
+                self.equipment.repeat || kinds.iter().any(|kind| *kind != FindingKind::Unstable);
+            let is_case = known.cases.contains(&trial.question.id);
+            KnownFailure {
+                decides: is_asked && is_case && decides(trial.chain, runner),
+                kinds,
+            }
         });
         let mut verdict = judge(&result.outcome, failure.as_ref(), &self.forbidden);
         let forbidden = result
@@ -142,11 +212,6 @@ impl Suite {
         }
         if let Outcome::Fail(findings) = &result.outcome {
             record.findings = findings.iter().map(finding_record).collect();
-            if record.embargo && !self.with_embargoed {
-                for finding in &mut record.findings {
-                    "(embargoed)".clone_into(&mut finding.line);
-                }
-            }
         }
         if matches!(verdict, Verdict::Known | Verdict::Fixed | Verdict::Fail) {
             record.known = known.map(|(runner, known)| KnownRecord {
@@ -163,6 +228,7 @@ impl Suite {
             .map(|(reason, cause)| (reason.word().to_owned(), cause))
             .collect();
         record.answer = result.answer;
+        record.outcome = result.outcome_name;
         record.kept = result.kept.map(|kept| short(&kept));
     }
 
@@ -174,7 +240,7 @@ impl Suite {
             return None;
         }
         trial.chain.stages.iter().find_map(|stage| {
-            let version = self.versions.get(&stage.name).map_or("", String::as_str);
+            let version = self.version_of(stage);
             let id = &trial.question.id;
             let format = trial.chain.format();
             let find = |id| {
@@ -187,10 +253,28 @@ impl Suite {
         })
     }
 
+    fn version_of(&self, stage: &Runner) -> &str {
+        self.versions.get(&stage.name).map_or("", String::as_str)
+    }
+
+    /// The stage of a chain, with its version, that nobody has looked at the failures of.
+    pub fn unrated<'a>(&'a self, chain: &'a Chain) -> Option<(&'a Runner, &'a str)> {
+        let stage = chain.stages.iter().find(|stage| !self.is_rated(stage))?;
+        Some((stage, self.version_of(stage)))
+    }
+
+    /// Whether the failures of a stage's version were looked at. This project's own has none, and what is typed
+    /// at the terminal is being looked at.
+    fn is_rated(&self, stage: &Runner) -> bool {
+        let is_own = stage.command[0] == "{harness}" || stage.typed.is_some();
+        is_own || stage.expectations.rates(self.version_of(stage))
+    }
+
     fn record(&self, trials: Vec<TrialRecord>) -> Record {
         let stage = |stage: &Runner| StageRecord {
             name: stage.name.clone(),
-            version: self.versions.get(&stage.name).cloned().unwrap_or_default(),
+            version: self.version_of(stage).to_owned(),
+            rated: self.is_rated(stage),
             root: stage.root.word().to_owned(),
         };
         let protections = contain::probe(&self.equipment.helper);
@@ -214,6 +298,8 @@ impl Suite {
                 missing => format!("without {}", missing.join(", ")),
             },
             fault: self.equipment.fault.map(|fault| fault.to_string()),
+            profile: self.equipment.profile.map(|profile| profile.to_string()),
+            with_embargoed: self.with_embargoed,
             trials,
         }
     }
@@ -257,6 +343,15 @@ fn decides(chain: &Chain, runner: &Runner) -> bool {
         Input::Layout => chain.stages.len() == 1,
         Input::Dir | Input::Tar => chain.stages[0].name.starts_with("native"),
     }
+}
+
+/// Whether a stage's expectations hold back what is found, whatever goes wrong on purpose.
+fn is_embargoed(trial: &Trial<'_>) -> bool {
+    let id = &trial.question.id;
+    trial.chain.stages.iter().any(|stage| {
+        let known = &stage.expectations;
+        known.is_embargoed(id) || known.is_embargoed(split_id(id).0)
+    })
 }
 
 fn finding_record(finding: &Finding) -> FindingRecord {

@@ -6,17 +6,22 @@
 //! into failures; `.ci/run` does so. Without it the trials that cannot run here pass as ignored, and the
 //! last lines say how many and why.
 //!
+//! The converters of the tool roots are asked the cases of `golden/kill-matrix` that are enough to find every
+//! fault; `harness run --all` asks them everything. A tool that was not made, or is of a version whose
+//! failures nobody has looked at, is said and not gated: one of the roots is of a suite that moves.
+//!
 //! `HARNESS_SCALE=1` adds the scale families for the converters that read layouts, and holds the model's tree
 //! of each to its hand-counted size. They take minutes, a gigabyte of disk and half of one of memory.
 
 mod variants;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
-use harness::case::{Case, Family};
+use anyhow::Context as _;
+use harness::case::{Case, Corpus, Family};
 use harness::check::{Question, Reason, Wanted};
 use harness::command::{Home, equipment_for_tests};
 use harness::report::{Record, Report as _, Text, TrialRecord};
@@ -122,7 +127,83 @@ fn plan(home: &Home, list_only: bool) -> anyhow::Result<(Vec<Trial>, Unchecked)>
         let suite = Arc::new(Suite::new(chains, questions, equipment, required()?));
         add_trials(&mut trials, &suite, &asked_of, &unchecked);
     }
+    add_rooted(&mut trials, home, &runners, &corpus, &unchecked, list_only)?;
     Ok((trials, unchecked))
+}
+
+/// The trials of all other converters that have a program here.
+fn add_rooted(
+    trials: &mut Vec<Trial>,
+    home: &Home,
+    runners: &Runners,
+    corpus: &Corpus,
+    unchecked: &Unchecked,
+    list_only: bool,
+) -> anyhow::Result<()> {
+    let golden = home.root.join("golden");
+    let ids = enough(&fs_err::read_to_string(golden.join("kill-matrix"))?)?;
+    let questions: Vec<Question> = corpus
+        .cases
+        .iter()
+        .filter(|case| ids.contains(&case.id))
+        .map(|case| Question::of_case(case, &golden))
+        .collect::<anyhow::Result<_>>()?;
+    anyhow::ensure!(
+        questions.len() == ids.len(),
+        "golden/kill-matrix names a case that is not there"
+    );
+    let mut chains = runners.all_chains()?;
+    chains.retain(|chain| !GATED.contains(&chain.name.as_str()));
+    let helper = PathBuf::from(env!("CARGO_BIN_EXE_harness"));
+    let boots = !list_only && chains.iter().any(|chain| chain.format().is_filesystem());
+    let equipment = equipment_for_tests(home, helper, boots)?;
+    chains.retain(|chain| {
+        let mut lacks = chain
+            .stages
+            .iter()
+            .filter_map(|stage| equipment.lacks(stage));
+        let lack = lacks.next();
+        if let Some(lack) = &lack {
+            note(unchecked, "tool", lack, questions.len());
+        }
+        lack.is_none()
+    });
+    let forbidden = required()?;
+    let forbidden = forbidden.into_iter().filter(|one| *one != Reason::Tool);
+    let mut suite = Suite::new(chains, questions, equipment, forbidden.collect());
+    let unrated: Vec<String> = suite
+        .chains
+        .iter()
+        .filter_map(|chain| {
+            let (stage, version) = suite.unrated(chain)?;
+            let rated = stage.expectations.rated.join(", ");
+            let cause = match rated.is_empty() {
+                true => format!(
+                    "nobody has finished looking at the failures of {}",
+                    stage.name
+                ),
+                false => format!("{} is `{version}`; looked at were {rated}", stage.name),
+            };
+            note(unchecked, "version", &cause, suite.questions.len());
+            Some(chain.name.clone())
+        })
+        .collect();
+    suite.chains.retain(|chain| !unrated.contains(&chain.name));
+    add_trials(trials, &Arc::new(suite), &BTreeMap::new(), unchecked);
+    Ok(())
+}
+
+/// The cases that the kill matrix gives as enough.
+fn enough(matrix: &str) -> anyhow::Result<BTreeSet<String>> {
+    let (_, section) = matrix
+        .split_once("\n## Enough to find every fault")
+        .context("golden/kill-matrix has no section of cases that are enough")?;
+    let lines = section
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.starts_with("##"));
+    let ids = lines.filter(|line| !line.is_empty() && !line.starts_with(' '));
+    Ok(ids.map(str::to_owned).collect())
 }
 
 /// A trial for each of the suite's, and for each family one of the model itself.
@@ -190,17 +271,23 @@ fn complete(record: TrialRecord) -> Result<Completion, Failed> {
         machine: String::new(),
         containment: String::new(),
         fault: None,
+        profile: None,
+        with_embargoed: false,
         trials: vec![record],
     };
     Err(Failed::from(Text { verbose: false }.render(&record)))
 }
 
-fn note_unchecked(unchecked: &Unchecked, record: &TrialRecord) {
+/// Counts trials in which something could not be checked.
+fn note(unchecked: &Unchecked, reason: &str, cause: &str, trials: usize) {
     let mut unchecked = unchecked.lock().expect("no panic holds it");
+    let key = (reason.to_owned(), cause.to_owned());
+    *unchecked.entry(key).or_default() += trials;
+}
+
+fn note_unchecked(unchecked: &Unchecked, record: &TrialRecord) {
     for (reason, cause) in &record.unchecked {
-        *unchecked
-            .entry((reason.clone(), cause.clone()))
-            .or_default() += 1;
+        note(unchecked, reason, cause, 1);
     }
 }
 

@@ -1,19 +1,21 @@
 //! The guest's init: the first and only program of the virtual machine that checks an image.
 //!
 //! It loads the modules it was given, says on the virtio port that it is ready, and waits for one
-//! job. Then it mounts the disk read-only, walks it, runs commands in it and sends what it saw.
-//! Until the job arrives the disk has no driver: not even its size is known, which is what makes a
-//! snapshot of the waiting guest good for every image.
+//! job. Then it mounts what the job says, walks it, runs commands in it and sends what it saw.
+//! Until the job arrives the disks have no driver: not even their sizes are known, which is what makes
+//! a snapshot of the waiting guest good for every image.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
 mod contents;
 mod disk;
+mod mark;
 mod modules;
 mod mtree;
 mod overlay;
 mod port;
 mod resolve;
+mod root;
 mod run;
 mod walk;
 #[expect(dead_code, reason = "each side of the wire uses its half")]
@@ -31,10 +33,11 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::disk::Disk;
 use crate::port::{Conversation, Port};
+use crate::root::{Root, Trouble};
 use crate::run::Runner;
-use crate::wire::{Job, Kind, encode_error};
+use crate::wire::{Job, Kind, Written, encode_error};
 
-/// Where the image is mounted.
+/// Where the image is mounted, or what it is made part of.
 const ROOT: &str = "/root";
 
 /// The argument with which init starts itself a second time, to run the image's programs.
@@ -61,58 +64,64 @@ fn init() -> io::Result<()> {
     }
     create_dir_all(ROOT)?;
     modules::load()?;
-    let disk = Disk::release()?;
+    let disks = Disk::release_all()?;
     let mut runner = Runner::start()?;
     let (mut conversation, job) = Port::open()?.wait()?;
     conversation.send(Kind::Accepted, &[])?;
-    if let Err(error) = work(&disk, &mut runner, &job, &mut conversation) {
+    if let Err(error) = work(&disks, &mut runner, &job, &mut conversation) {
         conversation.send(Kind::InitFailed, error.to_string().as_bytes())?;
     }
     conversation.end()
 }
 
-fn work(disk: &Disk, runner: &mut Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
-    disk.attach()?;
-    if let Err((errno, sentence)) = mount_image(job) {
-        let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
-        return to.send(Kind::MountFailed, &payload);
-    }
+fn work(disks: &[Disk], runner: &mut Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
+    let disks: Vec<String> = disks.iter().map(Disk::attach).collect::<io::Result<_>>()?;
+    let root = match Root::mount(job, &disks) {
+        Ok(root) => root,
+        Err(Trouble::Init(error)) => return Err(error),
+        Err(Trouble::Image(errno, sentence)) => {
+            let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
+            return to.send(Kind::MountFailed, &payload);
+        }
+        Err(Trouble::Upper(errno, sentence)) => {
+            let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
+            return to.send(Kind::UpperFailed, &payload);
+        }
+    };
     if !job.stacks.is_empty() {
         overlay::walk_each(&job.stacks, to)?;
     } else if job.walk {
         walk::walk(open(ROOT)?, to)?;
     }
-    if job.commands.is_empty() {
-        Ok(())
-    } else {
-        runner.run(job, to)
+    if !job.commands.is_empty() || !job.mark.is_empty() {
+        runner.run(job, to)?;
     }
+    if job.mark.is_empty() {
+        return Ok(());
+    }
+    let written = runner.end()?;
+    let written = match written.read {
+        Ok(_) => Written {
+            read: again(root, &disks, job),
+            ..written
+        },
+        Err(_) => written,
+    };
+    to.send(Kind::Written, &written.encode())
 }
 
-fn mount_image(job: &Job) -> Result<(), (Errno, String)> {
-    if job.profile != "ro" {
-        return Err((Errno::INVAL, format!("unknown profile `{}`", job.profile)));
+/// Unmounts all, mounts it again, and reads what was written.
+fn again(root: Root, disks: &[String], job: &Job) -> Result<Vec<u8>, String> {
+    root.unmount()
+        .map_err(|error| format!("the root cannot be unmounted: {error}"))?;
+    match Root::mount(job, disks) {
+        Ok(_) => mark::read(ROOT, &job.mark)
+            .map_err(|error| format!("it cannot be read after a remount: {error}")),
+        Err(Trouble::Image(_, why) | Trouble::Upper(_, why)) => {
+            Err(format!("the root cannot be mounted again: {why}"))
+        }
+        Err(Trouble::Init(error)) => Err(format!("the root cannot be mounted again: {error}")),
     }
-    let kind = job.filesystem.as_str();
-    let data = match kind {
-        // An image may ask for a panic on errors; its errors are to be reported instead.
-        "ext4" => Some(c"errors=continue"),
-        _ => None,
-    };
-    mount(
-        disk::NODE,
-        ROOT,
-        kind,
-        MountFlags::RDONLY | MountFlags::NODEV,
-        data,
-    )
-    .map_err(|errno| {
-        let hint = match errno {
-            Errno::NODEV => ": the guest kernel does not have this filesystem",
-            _ => "",
-        };
-        (errno, format!("mount as {kind}: {errno}{hint}"))
-    })
 }
 
 fn open(directory: &str) -> io::Result<OwnedFd> {

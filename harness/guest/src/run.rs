@@ -21,11 +21,11 @@ use rustix::process::{Pid, PidfdFlags, chdir, chroot, pidfd_open};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
 use crate::port::Conversation;
-use crate::resolve;
 use crate::wire::{
-    CommandResult, Frame, Job, Kind, OUTPUT_BYTES_KEPT, Outcome, read_frame, write_frame,
+    CommandResult, Frame, Job, Kind, OUTPUT_BYTES_KEPT, Outcome, Written, read_frame, write_frame,
 };
 use crate::{ROOT, RUN, at, console};
+use crate::{mark, resolve};
 
 /// The shell that the image must have.
 const SHELL: &str = "/bin/sh";
@@ -89,6 +89,14 @@ impl Runner {
         Ok(())
     }
 
+    /// Waits for the end of the runner, whose last word is what it wrote; after it, nothing of the
+    /// image is in use any more.
+    pub fn end(&mut self) -> io::Result<Written> {
+        let written = Written::decode(&self.read()?.payload)?;
+        self.process.wait()?;
+        Ok(written)
+    }
+
     fn read(&mut self) -> io::Result<Frame> {
         read_frame(&mut self.answer).map_err(|error| {
             let status = self.process.try_wait().ok().flatten();
@@ -128,6 +136,12 @@ fn runner() -> io::Result<()> {
     for command in &job.commands {
         let result = run(command, &null, job.command_time_limit)?;
         write_frame(&mut out, Kind::Command, &result.encode())?;
+        out.flush()?;
+    }
+    if !job.mark.is_empty() {
+        // Most of a small image's shells cannot write; then it is done for them.
+        run(&mark::command(&job.mark), &null, job.command_time_limit)?;
+        write_frame(&mut out, Kind::Written, &mark::complete(&job.mark).encode())?;
         out.flush()?;
     }
     Ok(())

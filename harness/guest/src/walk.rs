@@ -51,12 +51,15 @@ struct Walk<'a> {
     xattrs: Vec<u8>,
     count: u64,
     /// The inodes of all directories met, for an image that links one twice.
-    directories: BTreeSet<u64>,
+    directories: BTreeSet<Identity>,
     /// The inodes with several links: their content and their paths so far.
-    linked: BTreeMap<u64, Linked>,
+    linked: BTreeMap<Identity, Linked>,
     buffer: Vec<u8>,
     contents: Contents,
 }
+
+/// What an inode is known by. The layers of a stack have numbers of their own, and devices.
+type Identity = (u32, u32, u64);
 
 /// What [`said`] is where nothing is said.
 const UNSAID: u8 = 0;
@@ -87,7 +90,7 @@ impl Walk<'_> {
         let mut path = Vec::new();
         match rustix::fs::statx(&root, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS) {
             Ok(stat) => {
-                self.directories.insert(stat.stx_ino);
+                self.directories.insert(identity(&stat));
                 self.line(&path, &stat, None, None)?;
                 self.attributes(&path, &root, b".")?;
             }
@@ -165,7 +168,7 @@ impl Walk<'_> {
 
     /// Opens a directory to list it, unless it has been listed under another path already.
     fn enter(&mut self, parent: &OwnedFd, name: &[u8], path: &[u8]) -> io::Result<Option<OwnedFd>> {
-        let fresh = look_up(parent, name).map(|stat| self.directories.insert(stat.stx_ino));
+        let fresh = look_up(parent, name).map(|stat| self.directories.insert(identity(&stat)));
         let opened = match fresh {
             Ok(true) => {
                 let flags = OFlags::RDONLY
@@ -224,7 +227,7 @@ impl Walk<'_> {
         if kind == FileType::Directory || stat.stx_nlink < 2 {
             return true;
         }
-        let linked = self.linked.entry(stat.stx_ino).or_insert_with(|| Linked {
+        let linked = self.linked.entry(identity(stat)).or_insert_with(|| Linked {
             content: None,
             paths: Vec::new(),
         });
@@ -244,7 +247,7 @@ impl Walk<'_> {
         if !first {
             return Ok(self
                 .linked
-                .get(&stat.stx_ino)
+                .get(&identity(stat))
                 .and_then(|linked| linked.content));
         }
         let flags = OFlags::RDONLY
@@ -260,7 +263,7 @@ impl Walk<'_> {
             Ok(number) => Some(number),
             Err(errno) => self.error(path, errno).map(|()| None)?,
         };
-        if let Some(linked) = self.linked.get_mut(&stat.stx_ino) {
+        if let Some(linked) = self.linked.get_mut(&identity(stat)) {
             linked.content = number;
         }
         Ok(number)
@@ -372,6 +375,10 @@ fn look_up(parent: &OwnedFd, name: &[u8]) -> Result<Statx, Errno> {
         AtFlags::SYMLINK_NOFOLLOW,
         StatxFlags::BASIC_STATS,
     )
+}
+
+fn identity(stat: &Statx) -> Identity {
+    (stat.stx_dev_major, stat.stx_dev_minor, stat.stx_ino)
 }
 
 fn kind(stat: &Statx) -> FileType {

@@ -26,7 +26,7 @@ pub(crate) const DIGEST_OF: &str = " sha256=@";
 pub(crate) const OUTPUT_BYTES_KEPT: usize = 512 << 10;
 
 /// The version of this protocol; a guest of another version is refused.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub(crate) enum Kind {
     Accepted,
     /// The image could not be mounted. Payload: errno and a sentence. No tree, no commands follow.
     MountFailed,
+    /// The disk of the writable layer could not be used, which is not the image's doing. Payload: errno
+    /// and a sentence. No tree, no commands follow.
+    UpperFailed,
     /// Whole files, each a length of four bytes and its bytes. Contents are numbered in the order
     /// in which they are complete, from zero.
     SmallContents,
@@ -61,6 +64,8 @@ pub(crate) enum Kind {
     StackFailed,
     /// The result of one command. Payload: [`CommandResult::encode`].
     Command,
+    /// What became of the file that was written. Payload: [`Written::encode`].
+    Written,
     /// Init itself failed, which is not the image's doing. Payload: a sentence.
     InitFailed,
     /// The end. Payload: the digest of nonce and frames.
@@ -68,11 +73,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [(Kind, u8); 16] = [
+    const ALL: [(Kind, u8); 18] = [
         (Kind::Ready, b'r'),
         (Kind::Job, b'j'),
         (Kind::Accepted, b'a'),
         (Kind::MountFailed, b'm'),
+        (Kind::UpperFailed, b'u'),
         (Kind::SmallContents, b'b'),
         (Kind::Piece, b'p'),
         (Kind::PieceEnd, b'q'),
@@ -83,6 +89,7 @@ impl Kind {
         (Kind::WalkDone, b'd'),
         (Kind::StackFailed, b'o'),
         (Kind::Command, b'c'),
+        (Kind::Written, b'w'),
         (Kind::InitFailed, b'f'),
         (Kind::Sentinel, b's'),
     ];
@@ -183,8 +190,11 @@ pub(crate) struct Job {
     pub(crate) nonce: [u8; 32],
     /// The filesystem type as `mount` names it.
     pub(crate) filesystem: String,
-    /// How the image is mounted; `ro` is the only profile yet.
+    /// How the image becomes the root: `ro`, `overlay`, `rw` or `layers`.
     pub(crate) profile: String,
+    /// How many partitions of the disks are layers, base layer first; with none the first disk itself is
+    /// the image.
+    pub(crate) layers: u32,
     /// Whether to walk the tree and send it.
     pub(crate) walk: bool,
     /// Stacks of the image's directories as overlayfs names them in `lowerdir`. Where there are any,
@@ -194,6 +204,8 @@ pub(crate) struct Job {
     pub(crate) command_time_limit: Duration,
     /// The commands for `/bin/sh -c`.
     pub(crate) commands: Vec<Vec<u8>>,
+    /// A word to write into a file of the root, after the commands; empty where nothing is written.
+    pub(crate) mark: Vec<u8>,
 }
 
 impl Job {
@@ -204,10 +216,12 @@ impl Job {
         out.extend(self.nonce);
         put(&mut out, self.filesystem.as_bytes());
         put(&mut out, self.profile.as_bytes());
+        out.extend(self.layers.to_le_bytes());
         out.push(u8::from(self.walk));
         put_list(&mut out, &self.stacks);
         out.extend((self.command_time_limit.as_millis() as u64).to_le_bytes());
         put_list(&mut out, &self.commands);
+        put(&mut out, &self.mark);
         out
     }
 
@@ -228,10 +242,12 @@ impl Job {
             nonce: from.array()?,
             filesystem: from.text()?,
             profile: from.text()?,
+            layers: from.u32()?,
             walk: from.array::<1>()? != [0],
             stacks: from.list()?,
             command_time_limit: Duration::from_millis(u64::from_le_bytes(from.array()?)),
             commands: from.list()?,
+            mark: from.bytes()?,
         };
         from.end()?;
         Ok(job)
@@ -312,7 +328,48 @@ impl CommandResult {
     }
 }
 
-/// The payload of [`Kind::ReadError`] and [`Kind::MountFailed`]: an errno and bytes.
+/// A file that was written into the root, and what it was when it was read after all had been
+/// unmounted and mounted again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Whether the image's shell wrote it; else init did.
+    pub(crate) by_shell: bool,
+    /// The bytes that were read, or why there are none.
+    pub(crate) read: Result<Vec<u8>, String>,
+}
+
+impl Written {
+    /// The payload of [`Kind::Written`].
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let bytes = match &self.read {
+            Ok(bytes) => bytes,
+            Err(why) => why.as_bytes(),
+        };
+        let head = [u8::from(self.by_shell), u8::from(self.read.is_ok())];
+        [&head, bytes].concat()
+    }
+
+    /// The inverse of [`Written::encode`].
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` for anything that `encode` does not write.
+    pub(crate) fn decode(payload: &[u8]) -> io::Result<Written> {
+        let mut from = Fields(payload);
+        let [by_shell, is_read] = from.array()?;
+        let bytes = from.0.to_vec();
+        Ok(Written {
+            by_shell: by_shell != 0,
+            read: match is_read {
+                0 => Err(String::from_utf8_lossy(&bytes).into_owned()),
+                _ => Ok(bytes),
+            },
+        })
+    }
+}
+
+/// The payload of [`Kind::ReadError`], [`Kind::MountFailed`] and [`Kind::UpperFailed`]: an errno and
+/// bytes.
 pub(crate) fn encode_error(errno: i32, bytes: &[u8]) -> Vec<u8> {
     [&errno.to_le_bytes(), bytes].concat()
 }

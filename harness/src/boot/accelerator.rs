@@ -14,6 +14,7 @@ use super::error::{Error, Missing};
 use super::machine::{Attempt, Life, Parts};
 use super::qemu::Qemu;
 use super::{Accel, Job};
+use crate::runner::Profile;
 
 /// A guest that KVM runs at all is ready within two seconds.
 const PROBE_TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ fn ask(parts: &Parts) -> Result<(), String> {
         cache: parts.cache.clone(),
         ready_time_limit: PROBE_TIME_LIMIT,
     };
-    let key = parts.qemu.identify(parts.kernel.key_of_image("kvm"));
+    let key = parts.qemu.identify(parts.kernel.key_of_image("kvm"), 1);
     let entry = cache::entry(&parts.cache, &key, |directory| {
         let answer = match probe(&parts, directory) {
             Ok(()) => YES.to_owned(),
@@ -77,10 +78,13 @@ fn ask(parts: &Parts) -> Result<(), String> {
 fn probe(parts: &Parts, directory: &Path) -> Result<(), Error> {
     let image = directory.join("image");
     fs_err::write(&image, vec![0; 64 << 10]).map_err(Error::io("write to the cache"))?;
-    let snapshot = Life::Snapshot(Arc::new(parts.snapshot()?));
+    let snapshot = Life::Snapshot(Arc::new(parts.snapshot(1)?));
     let job = Job {
-        image: &image,
+        images: &[image],
+        is_stack: false,
         filesystem: "ext4",
+        profile: Profile::Ro,
+        upper: None,
         walk: false,
         stacks: &[],
         commands: &[],

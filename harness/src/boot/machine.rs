@@ -1,13 +1,14 @@
 //! A machine that is put together once and then boots any number of images.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
+
 use super::accelerator;
 use super::conversation::{Broken, collect, hand_over, wait_ready};
+use super::drive::{self, DRIVES_MAX, Drive};
 use super::error::{Error, Missing};
 use super::kernel::{self, Kernel};
 use super::probe;
@@ -27,7 +28,8 @@ const ACCEPT_TIME_LIMIT: Duration = Duration::from_secs(30);
 pub struct Machine {
     parts: Parts,
     about: String,
-    life: Mutex<Option<Life>>,
+    /// By the number of disks, less one.
+    lives: [Mutex<Option<Life>>; DRIVES_MAX],
     notes: Mutex<Vec<String>>,
 }
 
@@ -77,7 +79,7 @@ impl Machine {
         Ok(Machine {
             parts,
             about,
-            life: Mutex::new(life),
+            lives: std::array::from_fn(|_| Mutex::new(life.clone())),
             notes: Mutex::new(notes),
         })
     }
@@ -102,12 +104,13 @@ impl Machine {
     /// The harness's own failures: QEMU does not run, the guest does not come to ask for its job, a
     /// file cannot be read or written.
     pub fn boot(&self, job: &Job<'_>) -> Result<Boot, Error> {
-        let life = self.life();
+        let drives = drive::count(job);
+        let life = self.life(drives)?;
         match (self.parts.boot(&life, job), life) {
             (Attempt::Boot(boot), _) => Ok(boot),
             (Attempt::Failed(error), _) | (Attempt::Unstarted(error), Life::Cold) => Err(error),
             (Attempt::Unstarted(error), Life::Snapshot(snapshot)) => {
-                self.give_up(&snapshot, &error);
+                self.give_up(&snapshot, drives, &error);
                 match self.parts.boot(&Life::Cold, job) {
                     Attempt::Boot(boot) => Ok(boot),
                     Attempt::Failed(error) | Attempt::Unstarted(error) => Err(error),
@@ -116,10 +119,14 @@ impl Machine {
         }
     }
 
-    /// How this boot starts. Whoever comes first makes the snapshot; the others wait for it.
-    fn life(&self) -> Life {
-        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        life.get_or_insert_with(|| match self.parts.snapshot() {
+    /// How a boot with so many disks starts. Whoever comes first makes the snapshot; the others wait
+    /// for it.
+    fn life(&self, drives: usize) -> Result<Life, Error> {
+        let Some(life) = drives.checked_sub(1).and_then(|kind| self.lives.get(kind)) else {
+            return Err(Error::guest(format!("no machine has {drives} disks")));
+        };
+        let mut life = life.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = life.get_or_insert_with(|| match self.parts.snapshot(drives) {
             Ok(snapshot) => {
                 self.note(snapshot.note().map(str::to_owned));
                 Life::Snapshot(Arc::new(snapshot))
@@ -130,13 +137,15 @@ impl Machine {
                 )));
                 Life::Cold
             }
-        })
-        .clone()
+        });
+        Ok(life.clone())
     }
 
-    /// From now on every image is booted cold; a later run makes another snapshot.
-    fn give_up(&self, snapshot: &Snapshot, error: &Error) {
-        let mut life = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+    /// From now on every image with so many disks is booted cold; a later run makes another snapshot.
+    fn give_up(&self, snapshot: &Snapshot, drives: usize, error: &Error) {
+        let mut life = self.lives[drives - 1]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !matches!(*life, Some(Life::Cold)) {
             *life = Some(Life::Cold);
             snapshot.condemn();
@@ -164,29 +173,34 @@ pub(super) enum Attempt {
 }
 
 impl Parts {
-    /// The snapshot of this machine, made now if there is none.
-    pub(super) fn snapshot(&self) -> Result<Snapshot, Error> {
-        let key = self.qemu.identify(self.kernel.key("snapshot"));
+    /// The snapshot of this machine with so many disks, made now if there is none.
+    pub(super) fn snapshot(&self, drives: usize) -> Result<Snapshot, Error> {
+        // A kind of its own for each, so that none pushes the others out of the cache.
+        let kind = match drives {
+            1 => "snapshot",
+            2 => "snapshot2",
+            _ => "snapshot3",
+        };
+        let key = self.qemu.identify(self.kernel.key(kind), drives);
         Snapshot::get(
             &self.cache,
             &key,
             &self.qemu,
             &self.kernel,
+            drives,
             self.ready_time_limit,
         )
     }
 
     /// Boots an image once.
     pub(super) fn boot(&self, life: &Life, job: &Job<'_>) -> Attempt {
-        let operation = format!("open the image {}", job.image.display());
-        let image = match File::open(job.image).map_err(Error::io(operation)) {
-            Ok(image) => image,
-            Err(error) => return Attempt::Failed(error),
+        let (drives, on_wire) = match (drive::drives(job), on_wire(job)) {
+            (Ok(drives), Ok(on_wire)) => (drives, on_wire),
+            (Err(error), _) | (_, Err(error)) => return Attempt::Failed(error),
         };
-        let (process, on_wire) = match (self.start(life, &image), on_wire(job)) {
-            (Ok(process), Ok(on_wire)) => (process, on_wire),
-            (Err(error), _) => return Attempt::Unstarted(error),
-            (_, Err(error)) => return Attempt::Failed(error),
+        let process = match self.start(life, &drives) {
+            Ok(process) => process,
+            Err(error) => return Attempt::Unstarted(error),
         };
         let accepted = hand_over(&mut process.port(ACCEPT_TIME_LIMIT), &on_wire);
         let answer =
@@ -214,30 +228,32 @@ impl Parts {
         }
     }
 
-    fn start(&self, life: &Life, image: &File) -> Result<Process, Error> {
+    fn start(&self, life: &Life, drives: &[Drive]) -> Result<Process, Error> {
         match life {
-            Life::Snapshot(snapshot) => snapshot.start(&self.qemu, image),
+            Life::Snapshot(snapshot) => snapshot.start(&self.qemu, drives),
             Life::Cold => self
                 .qemu
-                .start(&self.kernel.start(None), Some(image))?
+                .start(&self.kernel.start(None), drives)?
                 .after(|process| wait_ready(&mut process.port(self.ready_time_limit))),
         }
     }
 }
 
 fn on_wire(job: &Job<'_>) -> Result<wire::Job, Error> {
-    let mut nonce = [0; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut nonce))
-        .map_err(Error::io("read /dev/urandom"))?;
+    let mark = match job.profile.is_writable() {
+        true => HEXLOWER.encode(&drive::random::<16>()?).into_bytes(),
+        false => Vec::new(),
+    };
     Ok(wire::Job {
-        nonce,
+        nonce: drive::random()?,
         filesystem: job.filesystem.to_owned(),
-        profile: "ro".to_owned(),
+        profile: job.profile.word().to_owned(),
+        layers: drive::layers(job),
         walk: job.walk,
         stacks: job.stacks.to_vec(),
         command_time_limit: job.time_limit / 2,
         commands: job.commands.to_vec(),
+        mark,
     })
 }
 
@@ -254,7 +270,8 @@ fn judge(mut boot: Boot, broken: Option<Broken>, transcript: &Transcript) -> Boo
         }
         None => {
             if let Some(Failure::Mount(why)) = &mut boot.failure {
-                let line = transcript.last_line_with(&["EXT4-fs", "erofs", "SQUASHFS"]);
+                let line =
+                    transcript.last_line_with(&["EXT4-fs", "erofs", "SQUASHFS", "overlayfs"]);
                 *why = line.map_or_else(|| why.clone(), |line| format!("{why}: {line}"));
             }
         }

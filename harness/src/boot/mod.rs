@@ -14,7 +14,9 @@ mod bzimage;
 mod cache;
 mod conversation;
 mod decompress;
+mod drive;
 mod error;
+mod gpt;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -23,8 +25,10 @@ mod port;
 mod probe;
 mod qemu;
 mod qmp;
+mod scratch;
 mod snapshot;
 mod transcript;
+mod upper;
 #[path = "../../guest/src/wire.rs"]
 #[expect(dead_code, reason = "each side of the wire uses its half")]
 mod wire;
@@ -32,8 +36,12 @@ mod wire;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::runner::Profile;
+
+pub use drive::LAYERS_MAX;
 pub use error::{Error, Missing};
 pub use machine::Machine;
+pub use upper::empty_upper;
 pub use wire::{CommandResult, Outcome};
 
 /// How to find and start a machine. Everything unset is looked for.
@@ -79,10 +87,17 @@ pub enum Accel {
 /// One image and what to do with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The filesystem image. It is opened read-only and seen at its own size.
-    pub image: &'a Path,
-    /// Its type as `mount` names it: `ext4`, `erofs` or `squashfs`.
+    /// The filesystem images: one, or the layers of a stack, base layer first. They are opened
+    /// read-only and seen at their own sizes.
+    pub images: &'a [PathBuf],
+    /// Whether the images are layers, even if there is only one.
+    pub is_stack: bool,
+    /// Their type as `mount` names it: `ext4`, `erofs` or `squashfs`.
     pub filesystem: &'a str,
+    /// How they become the root.
+    pub profile: Profile,
+    /// An ext4 image below the writable layer, in the profile that has one; else there is an empty one.
+    pub upper: Option<&'a Path>,
     /// Whether the guest's kernel is to read the whole tree.
     pub walk: bool,
     /// Stacks of the image's directories, each as overlayfs names it in `lowerdir`: from the root of the
@@ -108,6 +123,9 @@ pub struct Boot {
     pub stacks: Vec<Result<Walked, String>>,
     /// What became of each command, in order; fewer than asked for where the boot failed before.
     pub commands: Vec<CommandResult>,
+    /// Who wrote a file that was read back after a remount, or what went wrong with it; only of a root
+    /// that can be written to.
+    pub written: Option<Result<Writer, String>>,
     /// What went wrong as a whole; where this is set, the rest is what was seen until then.
     pub failure: Option<Failure>,
 }
@@ -119,6 +137,15 @@ pub struct Walked {
     pub mtree: Vec<u8>,
     /// The paths that could not be read, in the order met.
     pub read_errors: Vec<ReadError>,
+}
+
+/// Who wrote a file into the root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writer {
+    /// The image's own shell.
+    Shell,
+    /// The guest's init, as the shell did not.
+    Init,
 }
 
 /// A path that the guest's kernel could not read.
@@ -137,6 +164,8 @@ pub struct ReadError {
 pub enum Failure {
     /// The image could not be mounted; with the guest kernel's reason.
     Mount(String),
+    /// The disk of the writable layer could not be used; it is the harness's own.
+    Upper(String),
     /// The guest's kernel panicked; the line it said.
     Panic(String),
     /// The time limit came; what the guest was doing.

@@ -11,16 +11,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use serde_json::{Value, json};
-
 use super::cache::Key;
+use super::drive::Drive;
 use super::error::Error;
 use super::port::Port;
 use super::qmp::Qmp;
 use super::transcript::Transcript;
 use super::wire::PORT;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// The guest's memory in MiB.
 pub(super) const MEMORY_MIB: u64 = 256;
@@ -84,7 +83,7 @@ pub(super) struct Process {
 
 impl Qemu {
     /// Starts a machine.
-    pub(super) fn start(&self, start: &Start, image: Option<&File>) -> Result<Process, Error> {
+    pub(super) fn start(&self, start: &Start, drives: &[Drive]) -> Result<Process, Error> {
         let port = Listener::bind()?;
         let control = Listener::bind()?;
         let mut command = match &self.setpriv {
@@ -97,7 +96,7 @@ impl Qemu {
             }
             None => Command::new(&self.program),
         };
-        command.args(self.arguments(start, image, &port.name, &control.name));
+        command.args(self.arguments(start, drives, &port.name, &control.name));
         command.env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command
@@ -107,8 +106,8 @@ impl Qemu {
         Process::connect(child, &port, &control)
     }
 
-    /// Adds to a cache key all of this QEMU that a saved guest depends on.
-    pub(super) fn identify(&self, key: Key) -> Key {
+    /// Adds to a cache key all of this QEMU that a saved guest with so many disks depends on.
+    pub(super) fn identify(&self, key: Key, drives: usize) -> Key {
         let nowhere = PathBuf::new;
         let start = Start::Boot {
             kernel: nowhere(),
@@ -125,7 +124,7 @@ impl Qemu {
         key = key
             .with(self.program.as_os_str().as_encoded_bytes())
             .with(&size.to_le_bytes());
-        for argument in self.arguments(&start, None, "", "") {
+        for argument in self.arguments(&start, &Drive::nothing(drives), "", "") {
             key = key.with(argument.as_encoded_bytes());
         }
         if self.accelerator == "kvm" {
@@ -138,7 +137,7 @@ impl Qemu {
     fn arguments(
         &self,
         start: &Start,
-        image: Option<&File>,
+        drives: &[Drive],
         port: &str,
         control: &str,
     ) -> Vec<OsString> {
@@ -177,10 +176,11 @@ impl Qemu {
         for words in channels(port, control) {
             add(&words.each_ref().map(String::as_str));
         }
-        for node in block_nodes(image) {
-            add(&["-blockdev", &node.to_string()]);
+        for (number, drive) in drives.iter().enumerate() {
+            for words in drive.arguments(number) {
+                add(&words.each_ref().map(String::as_str));
+            }
         }
-        add(&["-device", "virtio-blk-pci,drive=disk"]);
         match start {
             Start::Boot {
                 kernel, initramfs, ..
@@ -232,21 +232,6 @@ fn host_cpu() -> String {
     let release = read("/proc/sys/kernel/osrelease");
     lines.push(&release);
     lines.join("\n")
-}
-
-/// The disk: the image, never written to, or for a guest that is to be saved nothing at all.
-fn block_nodes(image: Option<&File>) -> Vec<Value> {
-    let Some(image) = image else {
-        let nothing =
-            json!({"driver": "null-co", "node-name": "disk", "size": 512, "read-only": true});
-        return vec![nothing];
-    };
-    vec![
-        json!({
-            "driver": "file", "node-name": "file", "filename": path_of(image), "read-only": true
-        }),
-        json!({"driver": "raw", "node-name": "disk", "file": "file", "read-only": true}),
-    ]
 }
 
 /// A path under which our child finds a file that we hold open, whatever bytes its name has.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::cache::{self, Entry, Key};
 use super::conversation::wait_ready;
+use super::drive::Drive;
 use super::error::Error;
 use super::kernel::Kernel;
 use super::qemu::{MEMORY_MIB, Process, Qemu, Start, path_of};
@@ -28,12 +29,13 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Takes the snapshot of this key from the cache, or boots a guest and makes it.
+    /// Takes the snapshot of this key from the cache, or boots a guest with so many disks and makes it.
     pub(super) fn get(
         cache: &Path,
         key: &Key,
         qemu: &Qemu,
         kernel: &Kernel,
+        drives: usize,
         ready_time_limit: Duration,
     ) -> Result<Snapshot, Error> {
         let entry = cache::entry(cache, key, |directory| {
@@ -42,7 +44,7 @@ impl Snapshot {
             file.set_len(MEMORY_MIB << 20)
                 .map_err(Error::io("make the guest's memory"))?;
             let state = create(&directory.join(STATE))?;
-            let process = qemu.start(&kernel.start(Some(memory)), None)?;
+            let process = qemu.start(&kernel.start(Some(memory)), &Drive::nothing(drives))?;
             process
                 .after(|process| {
                     wait_ready(&mut process.port(ready_time_limit))?;
@@ -58,13 +60,13 @@ impl Snapshot {
         self.entry.note.as_deref()
     }
 
-    /// Starts a machine from the snapshot, with an image for its disk, and lets it go on.
-    pub(super) fn start(&self, qemu: &Qemu, image: &File) -> Result<Process, Error> {
+    /// Starts a machine from the snapshot, with disks of its own, and lets it go on.
+    pub(super) fn start(&self, qemu: &Qemu, drives: &[Drive]) -> Result<Process, Error> {
         let state = File::open(self.entry.file(STATE)).map_err(Error::io("open the snapshot"))?;
         let start = Start::Saved {
             memory: self.entry.file(MEMORY),
         };
-        qemu.start(&start, Some(image))?
+        qemu.start(&start, drives)?
             .after(|process| restore(process, qemu, &state))
     }
 

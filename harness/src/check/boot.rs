@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::images::Images;
 use super::{Finding, FindingKind, Question};
-use crate::boot::{self, Failure, Job, Machine};
+use crate::boot::{self, Failure, Job, Machine, Writer};
 use crate::case::escape::escape;
 use crate::read;
-use crate::runner::Format;
+use crate::runner::Profile;
 use crate::tree::Tree;
 
 /// How long one image may take, emulation included.
@@ -22,17 +23,19 @@ pub(super) struct Seen {
     pub(super) findings: Vec<Finding>,
     /// Whether the shell was asked and answered.
     pub(super) answered: bool,
+    /// Who wrote a file that was there after a remount.
+    pub(super) written: Option<Writer>,
 }
 
-/// Boots `image`, reads it and, where the question says it has one, asks its shell.
+/// Boots `images`, reads what they are and, where the question says it has one, asks its shell.
 ///
 /// # Errors
 ///
 /// Trouble of the harness or of QEMU, never of the image.
 pub(super) fn boot(
     machine: &Machine,
-    image: &Path,
-    format: Format,
+    images: &Images,
+    profile: Profile,
     question: &Question,
     transcript: &Path,
 ) -> anyhow::Result<Seen> {
@@ -48,14 +51,20 @@ pub(super) fn boot(
         );
     }
     let boot = machine.boot(&Job {
-        image,
-        filesystem: format.word(),
+        images: &images.paths,
+        is_stack: images.is_stack,
+        filesystem: images.filesystem,
+        profile,
+        upper: None,
         walk: true,
         stacks: &[],
         commands: &commands,
         transcript,
         time_limit: TIME_LIMIT,
     })?;
+    if let Some(Failure::Upper(why)) = &boot.failure {
+        anyhow::bail!("the guest has no disk to write to: {why}");
+    }
     let mut findings: Vec<Finding> = boot.failure.iter().map(failure).collect();
     for error in &boot.read_errors {
         let text = format!(
@@ -86,10 +95,15 @@ pub(super) fn boot(
             answered = false;
         }
     }
+    if let Some(Err(why)) = &boot.written {
+        let text = format!("a file in the booted root, which is writable: {why}");
+        findings.push(Finding::text(FindingKind::Silent, text));
+    }
     Ok(Seen {
         tree,
         findings,
         answered,
+        written: boot.written.and_then(Result::ok),
     })
 }
 
@@ -100,13 +114,18 @@ pub(super) fn boot(
 /// As [`boot`].
 pub(super) fn read(
     machine: &Machine,
-    image: &Path,
-    format: Format,
+    images: &Images,
     transcript: &Path,
 ) -> anyhow::Result<Option<Tree>> {
     let boot = machine.boot(&Job {
-        image,
-        filesystem: format.word(),
+        images: &images.paths,
+        is_stack: images.is_stack,
+        filesystem: images.filesystem,
+        profile: match images.is_stack {
+            true => Profile::Layers,
+            false => Profile::Ro,
+        },
+        upper: None,
         walk: true,
         commands: &[],
         stacks: &[],
@@ -147,6 +166,11 @@ fn failure(failure: &Failure) -> Finding {
         Failure::Mount(why) => (
             FindingKind::Corrupt,
             "the guest cannot mount the image",
+            why,
+        ),
+        Failure::Upper(why) => (
+            FindingKind::Corrupt,
+            "the guest cannot use its writable disk",
             why,
         ),
         Failure::Panic(why) => (FindingKind::Corrupt, "the guest's kernel panicked", why),

@@ -1,19 +1,23 @@
 //! The work of one trial: conversions, and what comes of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fs_err as fs;
 
+use super::batch::Prepared;
+use super::images::Images;
 use super::{
     Equipment, Finding, FindingKind, Question, Reason, Source, Trial, TrialResult, Wanted, boot,
     contain, fsck, tree,
 };
+use crate::boot::Writer;
 use crate::image;
 use crate::read;
 use crate::runner::contain::Faults;
 use crate::runner::{Capability, Conversion, Converted, Format, Setting, convert};
-use crate::tree::{Time, Tree, mtree};
+use crate::tree::{Inode, InodeKind, Time, Tree};
 
 /// The work of one trial.
 pub(super) struct Cell<'a> {
@@ -21,6 +25,8 @@ pub(super) struct Cell<'a> {
     pub(super) equipment: &'a Equipment,
     pub(super) work: &'a Path,
     pub(super) result: &'a mut TrialResult,
+    /// What a batch made for this trial.
+    pub(super) prepared: Option<Prepared>,
     /// When the trial began.
     pub(super) started: Time,
     /// What the last artifact was read back to.
@@ -34,6 +40,9 @@ impl<'a> Cell<'a> {
         question: &Question,
         prefix: &str,
     ) -> anyhow::Result<Vec<Finding>> {
+        if let Some(converted) = self.take_prepared(prefix) {
+            return self.judge(question, &converted, prefix);
+        }
         let (layout, reference) = self.layout(question, prefix)?;
         let setting = self.setting(question);
         let converted = self.convert(&layout, &reference, &format!("{prefix}out"), &setting)?;
@@ -43,6 +52,15 @@ impl<'a> Cell<'a> {
             findings.extend(self.repeat(question, &reference, &converted, prefix)?);
         }
         Ok(findings)
+    }
+
+    /// What a batch made for the question, or for its twin.
+    fn take_prepared(&mut self, prefix: &str) -> Option<Converted> {
+        let prepared = self.prepared.as_mut()?;
+        match prefix.is_empty() {
+            true => Some(prepared.question.clone()),
+            false => prepared.twin.take(),
+        }
     }
 
     /// The question's image as a layout on disk, with the reference to convert.
@@ -187,25 +205,28 @@ impl<'a> Cell<'a> {
         let (tree, mut findings) = match format {
             Format::Dir => read_back(read::dir(artifact)),
             Format::Tar => read_back(read::tar(artifact)),
-            Format::Ext4 | Format::Erofs | Format::Squashfs => {
-                self.filesystem(question, artifact, format, prefix)?
-            }
+            Format::Ext4
+            | Format::Erofs
+            | Format::Squashfs
+            | Format::ErofsLayers
+            | Format::LayerDirs => self.filesystem(question, artifact, format, prefix)?,
         };
         let Some(tree) = tree else {
             return Ok(findings);
         };
-        self.answer(&format!("tree:{}", tree_digest(&tree)));
+        self.answer(&format!("tree:{}", tree::digest(&tree, format)));
         let (mut differences, outcome) = tree::compare(&question.wanted, &tree, format);
         self.set_aside_unclaimed(&mut differences);
         if differences.is_empty() {
             let paths = format!("{} paths as expected", tree.len());
             self.result.seen.insert(
                 0,
-                match outcome {
+                match &outcome {
                     Some(name) => format!("{paths} ({name})"),
                     None => paths,
                 },
             );
+            self.result.outcome_name = outcome;
         }
         findings.extend(differences);
         self.tree = Some(tree);
@@ -234,25 +255,19 @@ impl<'a> Cell<'a> {
     fn filesystem(
         &mut self,
         question: &Question,
-        image: &Path,
+        artifact: &Path,
         format: Format,
         prefix: &str,
     ) -> anyhow::Result<(Option<Tree>, Vec<Finding>)> {
-        let mut findings = Vec::new();
-        // The root of the packer has the fsck of the same version, which knows what the packer makes.
-        let root = &self.trial.chain.last().root;
-        match fsck::command(format).filter(|command| self.equipment.has_in(root, command[0])) {
-            Some(command) => {
-                let found = fsck::check(image, command, root, self.work, self.equipment)?;
-                if found.is_empty() {
-                    self.result.seen.push(format!("{} clean", command[0]));
-                }
-                findings.extend(found);
-            }
-            None => {
-                self.unchecked(Reason::Fsck, format!("no fsck for {format} here"));
-            }
+        let packed = self.work.join(format!("{prefix}packed"));
+        let images = match Images::of(artifact, format, &packed)? {
+            Ok(images) => images,
+            Err(finding) => return Ok((None, vec![finding])),
+        };
+        if images.paths.is_empty() {
+            return Ok((Some(only_a_root()), Vec::new()));
         }
+        let mut findings = self.fsck(&images.paths, format)?;
         let machine = match &self.equipment.machine {
             Ok(machine) => machine,
             Err(why) => {
@@ -260,14 +275,48 @@ impl<'a> Cell<'a> {
                 return Ok((None, findings));
             }
         };
-        forget(image)?;
+        images.paths.iter().try_for_each(|image| forget(image))?;
         let transcript = self.work.join(format!("{prefix}transcript"));
-        let seen = boot::boot(machine, image, format, question, &transcript)?;
+        let profile = self.equipment.profile_of(self.trial.chain);
+        let seen = boot::boot(machine, &images, profile, question, &transcript)?;
         if seen.answered {
             self.result.seen.push("/bin/sh answered".to_owned());
         }
+        if let Some(writer) = seen.written {
+            let who = match writer {
+                Writer::Shell => "/bin/sh",
+                Writer::Init => "init",
+            };
+            let said = format!("a file {who} wrote was there after a remount");
+            self.result.seen.push(said);
+        }
         findings.extend(seen.findings);
         Ok((seen.tree, findings))
+    }
+
+    /// What fsck says of each image.
+    fn fsck(&mut self, images: &[PathBuf], format: Format) -> anyhow::Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        if format == Format::LayerDirs {
+            return Ok(findings);
+        }
+        // The root of the packer has the fsck of the same version, which knows what the packer makes.
+        let root = &self.trial.chain.last().root;
+        match fsck::command(format).filter(|command| self.equipment.has_in(root, command[0])) {
+            Some(command) => {
+                for image in images {
+                    let found = fsck::check(image, command, root, self.work, self.equipment)?;
+                    findings.extend(found);
+                }
+                if findings.is_empty() {
+                    self.result.seen.push(format!("{} clean", command[0]));
+                }
+            }
+            None => {
+                self.unchecked(Reason::Fsck, format!("no fsck for {format} here"));
+            }
+        }
+        Ok(findings)
     }
 
     /// Notes what could not be checked.
@@ -297,6 +346,21 @@ fn forget(image: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("failed to drop the cached pages of `{}`", image.display()))
 }
 
+/// What no layers are together.
+fn only_a_root() -> Tree {
+    let mut tree = Tree::new();
+    let root = Inode {
+        kind: InodeKind::Dir,
+        mode: None,
+        uid: None,
+        gid: None,
+        mtime: None,
+        xattrs: BTreeMap::new(),
+    };
+    tree.insert("", root);
+    tree
+}
+
 fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding>) {
     match tree {
         Ok(tree) => (Some(tree), Vec::new()),
@@ -305,9 +369,4 @@ fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding
             (None, vec![Finding::text(FindingKind::Silent, text)])
         }
     }
-}
-
-fn tree_digest(tree: &Tree) -> String {
-    use sha2::{Digest as _, Sha256};
-    data_encoding::HEXLOWER.encode(&Sha256::digest(mtree::print(tree, &[])))[..16].to_owned()
 }

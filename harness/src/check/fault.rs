@@ -14,7 +14,7 @@ use fs_err as fs;
 use rustix::process::Signal;
 
 use super::cell::{Cell, partial_output};
-use super::repeat::first_difference;
+use super::unequal::first_unequal;
 use super::{Finding, FindingKind, Question, Reason, contain};
 use crate::read;
 use crate::runner::contain::{Faults, Leftover, Stop};
@@ -156,9 +156,13 @@ impl Cell<'_> {
         if let Conversion::Produced(..) | Conversion::Nothing = converted.conversion {
             let text =
                 format!("accepted, though half of a layer's blob of {length} bytes is missing");
-            return Ok(vec![Finding::text(FindingKind::Accepted, text)]);
+            let mut findings = contain::findings(&converted);
+            findings.push(Finding::text(FindingKind::Accepted, text));
+            return Ok(findings);
         }
-        Ok(self.failure(&converted, Fault::TruncateBlob))
+        let mut findings = self.failure(&converted, Fault::TruncateBlob);
+        findings.extend(partial_output(&converted));
+        Ok(findings)
     }
 
     /// What it makes without the fault, or a clean failure.
@@ -187,13 +191,12 @@ impl Cell<'_> {
             return Ok(findings);
         }
         let mut findings = self.failure(converted, fault);
-        if let (Conversion::Produced(whole, format), Some(left)) =
-            (&sound.conversion, &converted.partial_output)
-            && is_same(whole, left, *format)?
-        {
-            // The signal came when all was done.
-            findings.retain(|finding| finding.kind != FindingKind::Unclean);
-            self.result.seen.push(format!("complete before {fault}"));
+        match (&sound.conversion, &converted.partial_output) {
+            // The signal came when all was done; what else is left beside the output is still left.
+            (Conversion::Produced(whole, format), Some(left)) if is_same(whole, left, *format)? => {
+                self.result.seen.push(format!("complete before {fault}"));
+            }
+            _ => findings.extend(partial_output(converted)),
         }
         Ok(findings)
     }
@@ -209,7 +212,7 @@ impl Cell<'_> {
         Ok(findings)
     }
 
-    /// What is wrong with a failure that the fault excuses.
+    /// What is wrong with a failure that the fault excuses, but for an output that it left.
     fn failure(&mut self, converted: &Converted, fault: Fault) -> Vec<Finding> {
         let stage = &converted.stage;
         let mut findings = contain::findings(converted);
@@ -238,12 +241,11 @@ impl Cell<'_> {
                 format!("{stage}: {said} after {fault}"),
             ));
         }
-        findings.extend(partial_output(converted));
         if !converted.protections_missing.is_empty() {
             let missing = converted.protections_missing.join(", ");
             self.unchecked(Reason::Contain, format!("without {missing}"));
         }
-        if findings.is_empty() {
+        if findings.is_empty() && converted.partial_output.is_none() {
             self.result
                 .seen
                 .push(format!("{said} after {fault}, nothing left"));
@@ -251,7 +253,8 @@ impl Cell<'_> {
         findings
     }
 
-    /// A copy of the layout that may be damaged, and its largest blob, the first of several.
+    /// A copy of the layout that may be damaged, and the largest blob in it that is no JSON document, so a
+    /// layer's: the first of several.
     fn own_layout(&self, layout: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
         let own = self.work.join("damaged");
         let mut largest: Option<(u64, PathBuf)> = None;
@@ -262,14 +265,29 @@ impl Cell<'_> {
                 fs::create_dir(&to)?;
             } else if entry.file_type().is_file() {
                 let size = fs::copy(entry.path(), &to)?;
-                if largest.as_ref().is_none_or(|(most, _)| size > *most) {
+                let is_larger = largest.as_ref().is_none_or(|(most, _)| size > *most);
+                if is_larger && !is_document(&to)? {
                     largest = Some((size, to));
                 }
+            } else if entry.file_type().is_symlink() {
+                let target = fs::read_link(entry.path())?;
+                fs_err::os::unix::fs::symlink(target, &to)?;
+            } else {
+                anyhow::bail!(
+                    "cannot copy the layout to damage it: `{}` is neither file, directory nor symbolic link",
+                    entry.path().display()
+                );
             }
         }
-        let (_, blob) = largest.context("the layout holds no files")?;
+        let (_, blob) = largest.context("the layout holds no layer's blob to damage")?;
         Ok((own, blob))
     }
+}
+
+/// Whether a file of a layout is one of its JSON documents.
+fn is_document(file: &Path) -> anyhow::Result<bool> {
+    let reader = std::io::BufReader::new(fs::File::open(file)?);
+    Ok(serde_json::from_reader::<_, serde::de::IgnoredAny>(reader).is_ok())
 }
 
 /// Whether what a stopped converter left is all that it makes when it is not stopped.
@@ -277,7 +295,7 @@ fn is_same(whole: &Path, left: &Path, format: Format) -> anyhow::Result<bool> {
     let trees = match format {
         Format::Dir => (read::dir(whole), read::dir(left)),
         Format::Tar => (read::tar(whole), read::tar(left)),
-        _ => return Ok(first_difference(whole, left)?.is_none()),
+        _ => return Ok(first_unequal(whole, left, format)?.is_none()),
     };
     Ok(matches!(trees, (Ok(whole), Ok(left)) if diff(&whole, &left).is_empty()))
 }
@@ -319,7 +337,17 @@ fn bytes_on_disk(artifact: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Fault;
+    use super::{Fault, is_document};
+
+    #[test]
+    fn a_document_is_no_blob_of_a_layer() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("blob");
+        for (content, is) in [("{\"layers\": []}", true), ("{ustar", false), ("", false)] {
+            std::fs::write(&file, content).unwrap();
+            assert_eq!(is_document(&file).unwrap(), is, "{content}");
+        }
+    }
 
     #[test]
     fn every_fault_is_read_back_from_its_word() {

@@ -17,8 +17,8 @@ use crate::runner::{Format, Root};
 pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
     match format {
         Format::Ext4 => Some(&["e2fsck", "-f", "-n", "{layout}"]),
-        Format::Erofs => Some(&["fsck.erofs", "{layout}"]),
-        Format::Dir | Format::Tar | Format::Squashfs => None,
+        Format::Erofs | Format::ErofsLayers => Some(&["fsck.erofs", "{layout}"]),
+        Format::Dir | Format::Tar | Format::Squashfs | Format::LayerDirs => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! From an artifact to findings.
 
+pub mod batch;
 mod boot;
 mod cell;
 mod contain;
@@ -7,11 +8,13 @@ pub mod direct;
 mod fault;
 mod finding;
 mod fsck;
+mod images;
 mod outcome;
 mod question;
 mod repeat;
 mod tree;
 mod trial;
+mod unequal;
 mod work;
 
 pub use fault::Fault;

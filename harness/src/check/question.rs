@@ -65,6 +65,18 @@ pub enum Wanted {
     Record,
 }
 
+impl Wanted {
+    /// The word of case files: tree, reject, one-of or record.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Wanted::Tree(_) => "tree",
+            Wanted::Reject { .. } => "reject",
+            Wanted::OneOf { .. } => "one-of",
+            Wanted::Record => "record",
+        }
+    }
+}
+
 impl Question {
     /// The question of a corpus case. `golden` is the folder of the expected trees; nothing is
     /// computed here but for a scale family, whose tree is the model's.
@@ -162,6 +174,12 @@ impl Question {
             wanted: Wanted::Tree(tree),
             run,
         })
+    }
+
+    /// The deciding place and its level, without the words that decide.
+    pub fn place(&self) -> String {
+        let end = self.rule.find(": \"").unwrap_or(self.rule.len());
+        self.rule[..end].to_owned()
     }
 
     /// Whether every accepted answer has a shell to run.

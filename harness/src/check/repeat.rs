@@ -1,7 +1,5 @@
 //! The same conversion a second time, in other surroundings: nothing of them may show in the result.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +7,8 @@ use anyhow::Context as _;
 use fs_err as fs;
 
 use super::cell::Cell;
+use super::images::Images;
+use super::unequal::first_unequal;
 use super::{Finding, FindingKind, Question, Reason, Source, Wanted, boot, contain, tree};
 use crate::read;
 use crate::runner::contain::Surroundings;
@@ -91,11 +91,11 @@ impl Cell<'_> {
             Some(tree) => self.clock(of, tree),
             None => Vec::new(),
         };
-        let Some(offset) = first_difference(a, b)? else {
+        let Some(place) = first_unequal(a, b, *format)? else {
             return Ok(findings);
         };
         if of.runner.reproducible {
-            let text = format!("{name} claims equal bytes: they differ at byte {offset}");
+            let text = format!("{name} claims equal bytes: they differ at {place}");
             findings.push(unstable(text));
         }
         findings.extend(match format {
@@ -200,6 +200,14 @@ impl Cell<'_> {
         if format == Format::Erofs && only_time_of_making(image, again, &tree)? {
             return Ok(Vec::new());
         }
+        let packed = again.with_extension("packed");
+        let images = match Images::of(again, format, &packed)? {
+            Ok(images) => images,
+            Err(finding) => {
+                let (name, line) = (&of.runner.name, finding.line());
+                return Ok(vec![unstable(format!("{name}: the second time, {line}"))]);
+            }
+        };
         let machine = match &self.equipment.machine {
             Ok(machine) => machine,
             Err(why) => {
@@ -208,7 +216,7 @@ impl Cell<'_> {
             }
         };
         let transcript = again.with_extension("transcript");
-        let seen = boot::read(machine, again, format, &transcript)
+        let seen = boot::read(machine, &images, &transcript)
             .with_context(|| format!("failed to read the second image of {}", of.question.id))?;
         Ok(match seen {
             Some(again) => self.differences(of, &tree, &again),
@@ -337,39 +345,6 @@ fn ending(conversion: &Conversion) -> String {
 
 fn unstable(text: String) -> Finding {
     Finding::text(FindingKind::Unstable, text)
-}
-
-/// The offset of the first byte in which two files differ, their end included.
-pub(super) fn first_difference(a: &Path, b: &Path) -> anyhow::Result<Option<u64>> {
-    let (mut a, mut b) = (fs::File::open(a)?, fs::File::open(b)?);
-    let mut offset = 0;
-    let (mut left, mut right) = (vec![0; 1 << 20], vec![0; 1 << 20]);
-    loop {
-        let (m, n) = (
-            fill(a.file_mut(), &mut left)?,
-            fill(b.file_mut(), &mut right)?,
-        );
-        let differs = left[..m].iter().zip(&right[..n]).position(|(x, y)| x != y);
-        if let Some(at) = differs.or((m != n).then_some(m.min(n))) {
-            return Ok(Some(offset + at as u64));
-        }
-        if m == 0 {
-            return Ok(None);
-        }
-        offset += m as u64;
-    }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..])? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    Ok(length)
 }
 
 /// Whether two EROFS images of one input differ only in the superblock's checksum and time of making.

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::batch::Prepared;
 use super::cell::Cell;
 use super::repeat::begin;
 use super::{Fault, Outcome, Question, Reason, WorkFolder};
 use crate::boot::Machine;
 use crate::runner::contain::{Limits, Surroundings};
-use crate::runner::{Capability, Chain, Input, Need, Root, Runner};
+use crate::runner::{Capability, Chain, Format, Input, Need, Profile, Root, Runner};
 
 /// What a run has to work with.
 pub struct Equipment {
@@ -32,6 +33,8 @@ pub struct Equipment {
     pub repeat: bool,
     /// What goes wrong on purpose while the converter runs.
     pub fault: Option<Fault>,
+    /// How everything is booted; else each chain says it.
+    pub profile: Option<Profile>,
 }
 
 impl Equipment {
@@ -47,6 +50,11 @@ impl Equipment {
             let folder = folder.strip_prefix("/").unwrap_or(&folder);
             is_program(base, &folder.join(program))
         })
+    }
+
+    /// How what a chain makes is booted.
+    pub fn profile_of(&self, chain: &Chain) -> Profile {
+        self.profile.unwrap_or(chain.profile())
     }
 
     /// What a runner lacks to run here, and what to do about it.
@@ -112,6 +120,8 @@ pub struct TrialResult {
     pub unchecked: BTreeMap<Reason, String>,
     /// What kind of answer it was: `tree:<sha256>`, `reject`, `crash` …; equal answers are equal text.
     pub answer: String,
+    /// Which of several defensible outcomes it is, where the case lists them.
+    pub outcome_name: Option<String>,
     /// The versions of the stages are the caller's; here is what they said.
     pub kept: Option<PathBuf>,
 }
@@ -128,12 +138,37 @@ impl Trial<'_> {
     ///
     /// Trouble of the harness or the host, never of the converter.
     pub fn run(&self, equipment: &Equipment) -> anyhow::Result<TrialResult> {
+        self.attempt(equipment, None)
+    }
+
+    /// Runs the trial with what a batch made for it. Only a pass counts; all else is run alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trial::run`].
+    pub fn run_prepared(
+        &self,
+        equipment: &Equipment,
+        prepared: Prepared,
+    ) -> anyhow::Result<TrialResult> {
+        match self.attempt(equipment, Some(prepared)) {
+            Ok(result) if matches!(result.outcome, Outcome::Pass) => Ok(result),
+            _ => self.run(equipment),
+        }
+    }
+
+    fn attempt(
+        &self,
+        equipment: &Equipment,
+        prepared: Option<Prepared>,
+    ) -> anyhow::Result<TrialResult> {
         let mut result = TrialResult {
             name: self.name(),
             outcome: Outcome::Pass,
             seen: Vec::new(),
             unchecked: BTreeMap::new(),
             answer: String::new(),
+            outcome_name: None,
             kept: None,
         };
         if let Some((reason, cause)) = self.skip(equipment) {
@@ -141,6 +176,7 @@ impl Trial<'_> {
             result.outcome = Outcome::Skip(reason);
             return Ok(result);
         }
+        let is_alone = prepared.is_none();
         let work = tempfile::Builder::new()
             .prefix("trial-")
             .tempdir_in(equipment.work.path())?;
@@ -150,6 +186,7 @@ impl Trial<'_> {
             work: work.path(),
             result: &mut result,
             started: begin(self.question)?,
+            prepared,
             tree: None,
         };
         let mut findings = match equipment.fault {
@@ -158,7 +195,9 @@ impl Trial<'_> {
         };
         findings.sort_by_key(|finding| finding.kind);
         if !findings.is_empty() {
-            result.kept = Some(self.keep(equipment, work.keep())?);
+            if is_alone {
+                result.kept = Some(self.keep(equipment, work.keep())?);
+            }
             result.outcome = Outcome::Fail(findings);
         } else if let Some(reason) = self.nothing_checked(&result) {
             result.outcome = Outcome::Skip(reason);
@@ -167,9 +206,14 @@ impl Trial<'_> {
     }
 
     /// Why this trial cannot run at all here.
-    fn skip(&self, equipment: &Equipment) -> Option<(Reason, String)> {
+    pub(super) fn skip(&self, equipment: &Equipment) -> Option<(Reason, String)> {
         if self.chain.needs(Need::Root) && !equipment.is_root {
             return Some((Reason::Root, format!("{} needs root", self.chain.name)));
+        }
+        let profile = equipment.profile_of(self.chain);
+        let cannot_be_read = not_readable(self.chain.format(), profile, equipment.is_root);
+        if cannot_be_read.is_some() {
+            return cannot_be_read;
         }
         if let Some(fault) = equipment.fault
             && let Some(cause) = self.fault_does_not_apply(fault)
@@ -219,5 +263,35 @@ impl Trial<'_> {
         fs::create_dir_all(kept.parent().expect("it has a parent"))?;
         fs::rename(work, &kept)?;
         Ok(kept)
+    }
+}
+
+/// Why nothing can be read of what is made, if so.
+fn not_readable(format: Format, profile: Profile, is_root: bool) -> Option<(Reason, String)> {
+    if format == Format::LayerDirs && !is_root {
+        let cause = format!("only root sees what {format} delete");
+        return Some((Reason::Root, cause));
+    }
+    let cause = profile.refuses(format)?;
+    Some((Reason::Capability, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_readable;
+    use crate::check::Reason;
+    use crate::runner::{Format, Profile};
+
+    #[test]
+    fn what_cannot_be_read_is_not_made() {
+        let reason = |format, profile, is_root| {
+            not_readable(format, profile, is_root).map(|(reason, _)| reason)
+        };
+        let layers = Profile::Layers;
+        assert_eq!(reason(Format::LayerDirs, layers, true), None);
+        assert_eq!(reason(Format::LayerDirs, layers, false), Some(Reason::Root));
+        assert_eq!(reason(Format::ErofsLayers, layers, false), None);
+        let rw = reason(Format::Erofs, Profile::Rw, true);
+        assert_eq!(rw, Some(Reason::Capability));
     }
 }

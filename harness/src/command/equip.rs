@@ -10,8 +10,8 @@ use fs_err as fs;
 use super::Home;
 use crate::boot::{self, Machine};
 use crate::check::{Equipment, Fault, Reason, WorkFolder};
-use crate::runner::Tools;
 use crate::runner::contain::{Limits, Surroundings};
+use crate::runner::{Profile, Tools};
 
 /// How images are booted, and in what.
 #[derive(Args, Clone)]
@@ -41,6 +41,11 @@ pub(super) struct Equip {
     /// tree all the same: disk-full, slow-blob, truncate-blob, kill-at=N%, term-at=N%.
     #[arg(long, value_name = "FAULT")]
     fault: Option<Fault>,
+    /// How images become the root: ro (as they are, read-only), overlay (under a writable layer on a
+    /// second disk), rw (as they are, writable), layers (stacked in the guest) [default: what the
+    /// runner says, else ro, and layers where a converter makes them].
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<Profile>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,6 +114,7 @@ pub fn equipment_for_tests(home: &Home, helper: PathBuf, boots: bool) -> anyhow:
         tools: ToolsFrom::Roots,
         once: false,
         fault: None,
+        profile: None,
     };
     Ok(Equipment {
         helper,
@@ -165,6 +171,7 @@ impl Equip {
             surroundings,
             repeat: !self.once,
             fault: self.fault,
+            profile: self.profile,
             kept: home.scratch().join("kept"),
         })
     }

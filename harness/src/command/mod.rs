@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod baseline;
 mod bench;
 mod bless;
 mod convert;
@@ -8,6 +9,7 @@ mod equip;
 mod export;
 mod interrupt;
 mod list;
+mod progress;
 mod report;
 mod run;
 mod show;
@@ -53,6 +55,7 @@ enum Command {
     Convert(convert::Convert),
     Bench(bench::Bench),
     Report(report::Report),
+    Baseline(baseline::Baseline),
     Soak(soak::Soak),
     Doctor(Box<doctor::Doctor>),
 }
@@ -76,7 +79,8 @@ pub fn main() -> ExitCode {
         Command::Bless(bless) => bless.run(&home),
         Command::Convert(convert) => convert.run(),
         Command::Bench(bench) => bench.run(&home),
-        Command::Report(report) => report.run(),
+        Command::Report(report) => report.run(&home),
+        Command::Baseline(baseline) => baseline.run(&home),
         Command::Soak(soak) => soak.run(&home),
         Command::Doctor(doctor) => doctor.run(&home),
     };

@@ -1,6 +1,5 @@
 //! `harness run`: the conformance run.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +8,7 @@ use fs_err as fs;
 
 use super::equip::{Equip, Require};
 use super::interrupt::Unfinished;
+use super::progress::Bar;
 use super::{EXIT_GREEN, EXIT_RED, Home, find, find_variant};
 use crate::case::variant::variants;
 use crate::case::{Case, Command};
@@ -130,20 +130,9 @@ impl Run {
     }
 
     fn run_suite(&self, suite: &Suite) -> Record {
-        let hidden = !std::io::stderr().is_terminal();
-        let bar = match hidden {
-            true => indicatif::ProgressBar::hidden(),
-            false => indicatif::ProgressBar::new(suite.trials().len() as u64),
-        };
-        bar.set_style(
-            indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} {per_sec} {eta} {msg}")
-                .expect("a constant template"),
-        );
-        let record = suite.run(self.jobs, &|trial| {
-            bar.set_message(trial.name());
-            bar.inc(1);
-        });
-        bar.finish_and_clear();
+        let bar = Bar::new(suite);
+        let record = suite.run(self.jobs, &|progress| bar.tell(progress));
+        bar.finish();
         record
     }
 
@@ -163,7 +152,7 @@ impl Run {
         };
         let mut chains = Vec::new();
         if self.all {
-            chains = all_chains(runners)?;
+            chains = runners.all_chains()?;
         } else {
             for name in &names {
                 let chain = runners.chain(name)?;
@@ -237,21 +226,6 @@ impl Run {
     }
 }
 
-/// Every extractor by itself, and every packer behind native, whose trees are the model's.
-fn all_chains(runners: &Runners) -> anyhow::Result<Vec<Chain>> {
-    let mut chains = Vec::new();
-    for runner in runners.iter().filter(|one| one.input == Input::Layout) {
-        let chain = runners.chain(&runner.name)?;
-        let packed = match runner.name.starts_with("native") {
-            true => runners.packed_by_all(&chain),
-            false => Vec::new(),
-        };
-        chains.push(chain);
-        chains.extend(packed);
-    }
-    Ok(chains)
-}
-
 /// The runner of a command line, which the shell of the container gets in the folder it was typed in.
 fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
     anyhow::ensure!(command.contains("{out}"), "the command must name {{out}}");
@@ -272,6 +246,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         input: Input::Layout,
         output,
         command: vec!["sh".to_owned(), "-c".to_owned(), script, folder],
+        batch: None,
         version: Vec::new(),
         needs: Vec::<Need>::new(),
         state: Vec::new(),
@@ -279,7 +254,9 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         common: false,
         built: None,
         lacks: Vec::<Capability>::new(),
+        sparse: false,
         reproducible: false,
+        profile: None,
         expectations: Expectations::default(),
         typed: Some(Typed {
             command: command.to_owned(),

@@ -42,7 +42,7 @@ fn text(case: &Case, home: &Home) -> anyhow::Result<String> {
         .flat_map(|runner| {
             let known = &runner.expectations.known;
             let here = known.iter().filter(|known| known.cases.contains(&case.id));
-            here.map(|known| known_line(&runner.name, known, case.embargo))
+            here.map(|known| known_line(&runner.name, known, case.embargo || known.embargo))
         })
         .collect();
     if !known.is_empty() {

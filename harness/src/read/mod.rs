@@ -4,6 +4,7 @@
 //! directories; filesystem images are read by the guest kernel, whose mtree text [`guest`] takes.
 
 mod dir;
+mod layer;
 mod tar;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use crate::tree::{Tree, mtree};
 
 pub use dir::dir;
+pub use layer::layer;
 pub use tar::tar;
 
 /// The most bytes of content that are read from one artifact.

@@ -2,17 +2,28 @@
 //!
 //! A report is a pure function of the record, so two runs with equal results print equal text.
 
+mod html;
 mod json;
 mod junit;
 mod markdown;
+mod merge;
 mod record;
+#[cfg(test)]
+mod sample;
+mod score;
 mod text;
+mod visible;
 
+pub use html::{CaseText, Html};
 pub use json::Json;
 pub use junit::Junit;
 pub use markdown::Markdown;
-pub use record::{ChainRecord, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord};
+pub use merge::merge;
+pub use record::{
+    ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
+};
 pub use text::Text;
+pub use visible::visible;
 
 /// A format of reports.
 pub trait Report {

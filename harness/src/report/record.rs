@@ -17,6 +17,12 @@ pub struct Record {
     pub containment: String,
     /// What went wrong on purpose.
     pub fault: Option<String>,
+    /// How everything was booted, where that was asked for.
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// Whether it tells what embargoed findings are; such a record is nothing to pass on.
+    #[serde(default)]
+    pub with_embargoed: bool,
     /// Every planned trial, in the order of its name.
     pub trials: Vec<TrialRecord>,
 }
@@ -39,6 +45,8 @@ pub struct StageRecord {
     pub name: String,
     /// The first line it printed when asked for its version; empty if it could not be asked.
     pub version: String,
+    /// Whether its expectations were written for this version.
+    pub rated: bool,
     /// The root directory it ran in: `host`, or the name of a tool root.
     pub root: String,
 }
@@ -56,6 +64,9 @@ pub struct TrialRecord {
     pub rule: String,
     /// The level: must, should, de-facto, policy.
     pub level: String,
+    /// What the case expects: tree, reject, one-of or record; empty in records of older harnesses.
+    #[serde(default)]
+    pub expect: String,
     /// The output's format.
     pub format: String,
     /// pass, fail, known, fixed, skip or error.
@@ -70,6 +81,9 @@ pub struct TrialRecord {
     pub unchecked: BTreeMap<String, String>,
     /// What kind of answer it was; equal answers are equal text.
     pub answer: String,
+    /// Which of several defensible outcomes the answer is, where the case lists them.
+    #[serde(default)]
+    pub outcome: Option<String>,
     /// The harness's own failure, if it failed.
     pub error: Option<String>,
     /// Where what the trial made is kept, relative to the project's folder.
@@ -98,7 +112,34 @@ pub struct KnownRecord {
     pub link: String,
 }
 
+/// What stands in the place of words that are held back.
+pub const EMBARGOED: &str = "(embargoed)";
+
+impl Record {
+    /// Leaves of embargoed findings their kinds, unless the record was made to tell all.
+    pub fn hold_back(&mut self) {
+        if !self.with_embargoed {
+            for trial in self.trials.iter_mut().filter(|trial| trial.embargo) {
+                trial.hold_back();
+            }
+        }
+    }
+}
+
 impl TrialRecord {
+    /// Leaves of the findings their kinds, and of what is known nothing that would tell how.
+    pub fn hold_back(&mut self) {
+        for finding in &mut self.findings {
+            EMBARGOED.clone_into(&mut finding.line);
+        }
+        // How many there are of a kind would tell something too.
+        self.findings.dedup();
+        if let Some(known) = &mut self.known {
+            EMBARGOED.clone_into(&mut known.reason);
+            EMBARGOED.clone_into(&mut known.link);
+        }
+    }
+
     /// `chain/case`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.chain, self.case)

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::score::{LEVELS, Score, VERDICTS, select, stages, stated, trials_of};
 use super::{Record, Report, TrialRecord};
 use crate::case::variant::split_id;
 
@@ -12,8 +13,6 @@ use crate::case::variant::split_id;
 const FINDINGS_MAX: usize = 20;
 /// Up to how many trials each gets its own line though it passed.
 const LISTED_MAX: usize = 24;
-/// The verdicts, in the order of the summary.
-const VERDICTS: [&str; 6] = ["pass", "fail", "known", "fixed", "skip", "error"];
 
 /// The text report.
 pub struct Text {
@@ -27,7 +26,9 @@ impl Report for Text {
         let listed = self.verbose || record.trials.len() <= LISTED_MAX;
         for trial in &record.trials {
             match trial.verdict.as_str() {
-                "fail" | "error" | "fixed" => out.push_str(&block(trial, &select(record, trial))),
+                "fail" | "error" | "fixed" => {
+                    out.push_str(&block(trial, &select(record, &trial.chain)));
+                }
                 _ if listed => out.push_str(&line(trial)),
                 _ => {}
             }
@@ -43,19 +44,14 @@ impl Report for Text {
 }
 
 fn heading(record: &Record) -> String {
-    let mut stages: Vec<String> = Vec::new();
-    for stage in record.chains.iter().flat_map(|chain| &chain.stages) {
-        let root = (stage.root != "host").then(|| format!("tool root {}", stage.root));
-        let version = Some(stage.version.clone()).filter(|version| !version.is_empty());
-        let remarks: Vec<String> = version.into_iter().chain(root).collect();
-        let word = match remarks.is_empty() {
+    let words = stages(record).into_iter().map(|stage| {
+        let stated = stated(stage);
+        match stated.is_empty() {
             true => stage.name.clone(),
-            false => format!("{} ({})", stage.name, remarks.join(", ")),
-        };
-        if !stages.contains(&word) {
-            stages.push(word);
+            false => format!("{} ({stated})", stage.name),
         }
-    }
+    });
+    let stages: Vec<String> = words.collect();
     let trials = match record.trials.len() {
         1 => "1 trial".to_owned(),
         count => format!("{count} trials"),
@@ -64,8 +60,15 @@ fn heading(record: &Record) -> String {
         Some(fault) => format!(" · fault: {fault}"),
         None => String::new(),
     };
+    let profile = match &record.profile {
+        Some(profile) => format!(" · profile: {profile}"),
+        None => String::new(),
+    };
     let stages = stages.join(", ");
-    format!("{stages} · {trials}{fault}\n{}\n\n", record.machine)
+    format!(
+        "{stages} · {trials}{fault}{profile}\n{}\n\n",
+        record.machine
+    )
 }
 
 fn line(trial: &TrialRecord) -> String {
@@ -81,19 +84,6 @@ fn line(trial: &TrialRecord) -> String {
         _ => trial.seen.join(", "),
     };
     format!("{word:5} {}\n      {remark}\n", trial.name())
-}
-
-/// How the trial's converter is chosen at the command line.
-fn select(record: &Record, trial: &TrialRecord) -> String {
-    let chain = record.chains.iter().find(|chain| chain.name == trial.chain);
-    let select = match chain {
-        Some(chain) => chain.select.clone(),
-        None => format!("--converter {}", trial.chain),
-    };
-    match &record.fault {
-        Some(fault) => format!("{select} --fault {fault}"),
-        None => select,
-    }
 }
 
 fn block(trial: &TrialRecord, select: &str) -> String {
@@ -159,7 +149,6 @@ fn block(trial: &TrialRecord, select: &str) -> String {
 
 /// Passed of decided, per chain and level: one number would hide that a must is not a policy.
 fn levels(record: &Record) -> String {
-    const LEVELS: [&str; 4] = ["must", "should", "de-facto", "policy"];
     if record.trials.len() <= LISTED_MAX {
         return String::new();
     }
@@ -173,15 +162,9 @@ fn levels(record: &Record) -> String {
     for chain in &record.chains {
         out.push_str(&format!("{:width$}", chain.name));
         for level in LEVELS {
-            let decided = || {
-                record.trials.iter().filter(|trial| {
-                    trial.chain == chain.name && trial.level == level && trial.verdict != "skip"
-                })
-            };
-            let passed = decided()
-                .filter(|t| t.verdict == "pass" || t.verdict == "fixed")
-                .count();
-            out.push_str(&format!("   {level} {passed}/{}", decided().count()));
+            let trials = trials_of(record, &chain.name).filter(|trial| trial.level == level);
+            let score = Score::of(trials);
+            out.push_str(&format!("   {level} {}/{}", score.passed, score.decided));
         }
         out.push('\n');
     }

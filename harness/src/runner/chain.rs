@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Format;
 use super::descriptor::{Input, Need, Runner, read_folder};
 use super::tools::{Root, Tools};
+use super::{Format, Profile};
 
 /// All runners of a checkout, by name.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +70,12 @@ impl Chain {
     /// What the last stage makes.
     pub fn format(&self) -> Format {
         self.last().output
+    }
+
+    /// How what the last stage makes is booted, if nobody says otherwise.
+    pub fn profile(&self) -> Profile {
+        let last = self.last();
+        last.profile.unwrap_or(Profile::of(last.output))
     }
 
     /// The arguments of `harness run` that choose this chain.
@@ -160,6 +166,25 @@ impl Runners {
             name: names.join("+"),
             stages,
         })
+    }
+
+    /// Every extractor by itself, and every packer behind native, whose trees are the model's.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Runners::read`] does not have.
+    pub fn all_chains(&self) -> Result<Vec<Chain>, RunnerError> {
+        let mut chains = Vec::new();
+        for runner in self.iter().filter(|one| one.input == Input::Layout) {
+            let chain = self.chain(&runner.name)?;
+            let packed = match runner.name.starts_with("native") {
+                true => self.packed_by_all(&chain),
+                false => Vec::new(),
+            };
+            chains.push(chain);
+            chains.extend(packed);
+        }
+        Ok(chains)
     }
 
     /// The common packers that read what `chain` makes, as chains of their own.

@@ -174,24 +174,19 @@ fn run_stage(
         layout: Some(input),
         inputs: &inputs,
         out: &out,
-        limits: setting.limits,
+        limits: limits(stage, setting.limits),
         surroundings: setting.surroundings.clone(),
         lower: stage.root.path(),
-        powers: match setting.privileged {
-            _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
-            true => Powers::Trusted,
-            false => Powers::Unpack,
-        },
+        powers: powers(stage, setting.privileged),
         helper: setting.helper,
     };
     let way = contain::probe(setting.helper).way;
     let ran = contain::run_with(way, &command, setting.faults)?;
     converted.stage.clone_from(&stage.name);
-    let is_state = |escape: &Escape| stage.state.iter().any(|own| escape.path.starts_with(own));
     let escapes = ran.escapes.into_iter();
     converted
         .escapes
-        .extend(escapes.filter(|escape| !is_state(escape)));
+        .extend(escapes.filter(|escape| is_escape(stage, escape)));
     converted.leftovers.extend(ran.leftovers);
     for missing in ran.protections_missing {
         if !converted.protections_missing.contains(&missing) {
@@ -224,9 +219,54 @@ fn run_stage(
     Ok(())
 }
 
+/// A conversion by one stage that did nothing but convert.
+pub(super) fn of_one_stage(
+    stage: &Runner,
+    input: PathBuf,
+    conversion: Conversion,
+    log: String,
+) -> Converted {
+    Converted {
+        conversion: conversion.clone(),
+        stage: stage.name.clone(),
+        stages: vec![(input, conversion)],
+        log,
+        ..Converted::new()
+    }
+}
+
+/// What a stage may use up.
+fn limits(stage: &Runner, limits: Limits) -> Limits {
+    /// More than any tool pretends to need; the disk is held by [`Limits::output_bytes`].
+    const SPARSE: u64 = 8 << 40;
+    match stage.sparse {
+        true => Limits {
+            file_size: SPARSE,
+            ..limits
+        },
+        false => limits,
+    }
+}
+
+/// The privileges a stage gets.
+pub(super) fn powers(stage: &Runner, privileged: bool) -> Powers {
+    match privileged {
+        _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
+        true => Powers::Trusted,
+        // An opaque directory of a layer is one by such an attribute.
+        false if stage.output == Format::LayerDirs => Powers::Trusted,
+        false => Powers::Unpack,
+    }
+}
+
+/// Whether an escape is one: what a daemon does in a directory that is its own by design is not.
+pub(super) fn is_escape(stage: &Runner, escape: &Escape) -> bool {
+    !stage.state.iter().any(|own| escape.path.starts_with(own))
+}
+
 /// What a stage sees, after its input: the folder a command was typed in, else the runner's own and what
 /// was built for it.
-fn inputs(stage: &Runner, input: &Path) -> Vec<PathBuf> {
+pub(super) fn inputs(stage: &Runner, input: &Path) -> Vec<PathBuf> {
     let mut inputs = vec![input.to_owned()];
     match &stage.typed {
         Some(typed) => inputs.extend(typed.hidden_folder.clone()),
@@ -263,7 +303,7 @@ fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
 }
 
 /// Names the inputs by the numbers they have among [`inputs`].
-fn fill_in(word: &str) -> String {
+pub(super) fn fill_in(word: &str) -> String {
     word.replace("{in}", "{in0}")
         .replace("{runner}", "{in1}")
         .replace("{built}", "{in2}")
@@ -297,7 +337,7 @@ fn room_for(input: &Path) -> Room {
 
 fn ending(format: Format) -> &'static str {
     match format {
-        Format::Dir => "",
+        Format::Dir | Format::ErofsLayers | Format::LayerDirs => "",
         Format::Tar => ".tar",
         Format::Ext4 => ".ext4",
         Format::Erofs => ".erofs",
@@ -306,7 +346,7 @@ fn ending(format: Format) -> &'static str {
 }
 
 /// The line of an error output that says most: the last that is not blank.
-fn last_line(text: &str) -> String {
+pub(super) fn last_line(text: &str) -> String {
     let line = text
         .lines()
         .rev()

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::chain::RunnerError;
 use super::tools::{Root, Tools};
-use super::{Expectations, Format};
+use super::{Expectations, Format, Profile};
 
 /// A converter or packer, as its folder describes it.
 #[derive(Debug, Clone)]
@@ -31,6 +31,11 @@ pub struct Runner {
     /// The command, with `{layout}`, `{tag}`, `{in}`, `{out}`, `{harness}`, `{runner}`, `{built}`,
     /// `{mebibytes}` and `{inodes}` to be filled in.
     pub command: Vec<String>,
+    /// A command that converts many images at once, where starting takes longer than converting. For each
+    /// folder NAME in `{layout}` it makes `{out}/NAME/rootfs`, and writes the exit status of that image,
+    /// which is to take no longer than `{seconds}`, to `{out}/NAME/status` and what was said to
+    /// `{out}/NAME/log`.
+    pub batch: Option<Vec<String>>,
     /// A command that prints the version.
     pub version: Vec<String>,
     /// What the host must give it.
@@ -46,8 +51,13 @@ pub struct Runner {
     pub common: bool,
     /// The folder of what is built on demand for it (`ci tool NAME`), where it needs that.
     pub built: Option<PathBuf>,
+    /// Whether it makes a file with holes far beyond its output and cuts it at the end, as `mkfs.erofs --tar`
+    /// does: then a file may seem larger than others may make one. What it takes on disk is held all the same.
+    pub sparse: bool,
     /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
     pub reproducible: bool,
+    /// How what it makes is booted, where that is not as its format is by itself.
+    pub profile: Option<Profile>,
     /// Failures that are known, with their reasons.
     pub expectations: Expectations,
     /// For a converter typed at the terminal, what was typed and the folder it was typed in.
@@ -111,6 +121,7 @@ struct RunnerFile {
     input: Input,
     output: Format,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
@@ -123,7 +134,10 @@ struct RunnerFile {
     #[serde(default)]
     common: bool,
     #[serde(default)]
+    sparse: bool,
+    #[serde(default)]
     reproducible: bool,
+    profile: Option<Profile>,
     /// Tool roots that have the program; the plain name stands for the first.
     #[serde(default)]
     roots: Vec<String>,
@@ -139,6 +153,7 @@ struct RunnerFile {
 struct VariantFile {
     summary: String,
     command: Vec<String>,
+    batch: Option<Vec<String>>,
     output: Option<Format>,
     version: Option<Vec<String>>,
     needs: Option<Vec<Need>>,
@@ -146,6 +161,7 @@ struct VariantFile {
     package: Option<String>,
     lacks: Option<Vec<Capability>>,
     reproducible: Option<bool>,
+    profile: Option<Profile>,
     roots: Option<Vec<String>>,
 }
 
@@ -189,6 +205,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         input: parsed.input,
         output: parsed.output,
         command: parsed.command,
+        batch: parsed.batch,
         version: parsed.version,
         needs: parsed.needs,
         state: parsed.state,
@@ -196,7 +213,9 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         lacks: parsed.lacks,
         common: parsed.common,
         built,
+        sparse: parsed.sparse,
         reproducible: parsed.reproducible,
+        profile: parsed.profile,
         expectations,
         typed: None,
     };
@@ -225,6 +244,20 @@ impl Runner {
         if !self.command.iter().any(|word| word.contains("{out}")) {
             return Some("the command must name {out}".to_owned());
         }
+        if let Some(batch) = &self.batch
+            && !batch.iter().any(|word| word.contains("{out}"))
+        {
+            return Some("the batch command must name {out}".to_owned());
+        }
+        let refusal = self
+            .profile
+            .and_then(|profile| match self.output.is_filesystem() {
+                true => profile.refuses(self.output),
+                false => Some(format!("{} is not booted: no profile", self.output)),
+            });
+        if refusal.is_some() {
+            return refusal;
+        }
         let is_vague = |path: &&PathBuf| {
             let plain = path
                 .components()
@@ -246,6 +279,7 @@ impl Runner {
             name,
             summary: variant.summary,
             command: variant.command,
+            batch: variant.batch,
             output: variant.output.unwrap_or(self.output),
             version: variant.version.unwrap_or_else(|| self.version.clone()),
             needs: variant.needs.unwrap_or_else(|| self.needs.clone()),
@@ -254,6 +288,7 @@ impl Runner {
             lacks: variant.lacks.unwrap_or_else(|| self.lacks.clone()),
             common: false,
             reproducible: variant.reproducible.unwrap_or(self.reproducible),
+            profile: variant.profile.or(self.profile),
             ..self.clone()
         }
     }

@@ -5,6 +5,9 @@ use serde::Deserialize;
 /// The known failures of one runner.
 #[derive(Debug, Clone, Default)]
 pub struct Expectations {
+    /// Texts, one of which the version of a tool contains whose failures were looked at, all of them; empty
+    /// means that nobody has finished looking.
+    pub rated: Vec<String>,
     /// The entries, in the order of the file.
     pub known: Vec<Known>,
 }
@@ -28,13 +31,47 @@ pub struct Known {
     /// Only of these runners of the folder, without `@` and root; empty means all of them.
     #[serde(default)]
     pub runners: Vec<String>,
+    /// Whether findings are shown by kind only, until the maintainers know.
+    #[serde(default)]
+    pub embargo: bool,
 }
+
+/// What `harness baseline` puts where a person must say why, and what [`Expectations::parse`] refuses.
+pub const NOT_LOOKED_AT: &str = "not looked at yet";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExpectationsFile {
     #[serde(default)]
+    rated: Vec<String>,
+    #[serde(default)]
     known: Vec<Known>,
+}
+
+impl Known {
+    /// Whether it speaks of a case, as this runner of the folder has it in this version and output.
+    pub fn holds_for(
+        &self,
+        runner: &str,
+        case: &str,
+        version: &str,
+        format: super::Format,
+    ) -> bool {
+        self.cases.iter().any(|id| id == case)
+            && (self.runners.is_empty() || self.runners.iter().any(|name| name == runner))
+            && self
+                .version
+                .as_ref()
+                .is_none_or(|part| version.contains(part.as_str()))
+            && self.format.is_none_or(|only| only == format)
+    }
+
+    /// Whether a person has written reason and link.
+    pub fn is_looked_at(&self) -> bool {
+        ![&self.reason, &self.link]
+            .into_iter()
+            .any(|text| text.trim() == NOT_LOOKED_AT)
+    }
 }
 
 impl Expectations {
@@ -42,10 +79,11 @@ impl Expectations {
     ///
     /// # Errors
     ///
-    /// Text that is not TOML, an unknown key, an entry without cases, kinds, reason or link.
+    /// Text that is not TOML, an unknown key, an entry without cases, kinds, reason or link, or one whose
+    /// reason or link nobody has written yet.
     pub fn parse(text: &str) -> Result<Expectations, String> {
-        let file: ExpectationsFile = toml::from_str(text).map_err(|error| error.to_string())?;
-        for known in &file.known {
+        let expectations = Expectations::parse_proposed(text)?;
+        for known in &expectations.known {
             let empty = known.cases.is_empty()
                 || known.kinds.is_empty()
                 || known.reason.trim().is_empty()
@@ -56,8 +94,41 @@ impl Expectations {
                     "the entry for `{cases}` needs cases, kinds, a reason and a link"
                 ));
             }
+            if !known.is_looked_at() {
+                let cases = known.cases.join(", ");
+                return Err(format!(
+                    "the entry for `{cases}` is {NOT_LOOKED_AT}: look at what fails, then write reason and \
+                     link"
+                ));
+            }
         }
-        Ok(Expectations { known: file.known })
+        Ok(expectations)
+    }
+
+    /// Reads a text that may have entries nobody has looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// Text that is not TOML, or an unknown key.
+    pub fn parse_proposed(text: &str) -> Result<Expectations, String> {
+        let file: ExpectationsFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        Ok(Expectations {
+            rated: file.rated,
+            known: file.known,
+        })
+    }
+
+    /// Whether the failures of this version were looked at.
+    pub fn rates(&self, version: &str) -> bool {
+        self.rated
+            .iter()
+            .any(|text| version.contains(text.as_str()))
+    }
+
+    /// Whether a case's findings are held back: of every version and output, since the next may have them too.
+    pub fn is_embargoed(&self, case: &str) -> bool {
+        let mut held_back = self.known.iter().filter(|known| known.embargo);
+        held_back.any(|known| known.cases.iter().any(|id| id == case))
     }
 
     /// The entry for a case that holds for this runner of the folder, its version and its output.
@@ -68,21 +139,15 @@ impl Expectations {
         version: &str,
         format: super::Format,
     ) -> Option<&Known> {
-        self.known.iter().find(|known| {
-            known.cases.iter().any(|id| id == case)
-                && (known.runners.is_empty() || known.runners.iter().any(|name| name == runner))
-                && known
-                    .version
-                    .as_ref()
-                    .is_none_or(|part| version.contains(part.as_str()))
-                && known.format.is_none_or(|only| only == format)
-        })
+        self.known
+            .iter()
+            .find(|known| known.holds_for(runner, case, version, format))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Expectations;
+    use super::{Expectations, NOT_LOOKED_AT};
     use crate::runner::Format;
 
     const TEXT: &str = "
@@ -123,6 +188,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_rates_the_versions_it_names() {
+        let rated = Expectations::parse("rated = ['0.4.7', '0.6.0']").unwrap();
+        for (version, is) in [
+            ("umoci version 0.6.0+ds", true),
+            ("umoci 0.6.1", false),
+            ("", false),
+        ] {
+            assert_eq!(rated.rates(version), is, "{version}");
+        }
+        assert!(!Expectations::default().rates(""));
+    }
+
+    #[test]
     fn an_entry_says_what_why_and_where() {
         for key in ["cases = ['a/two']", "kinds = ['crash']", "reason = 'any'"] {
             let name = key.split(' ').next().unwrap();
@@ -140,5 +218,30 @@ mod tests {
             );
         }
         assert!(Expectations::parse("[[knwon]]").is_err());
+    }
+
+    #[test]
+    fn a_proposal_nobody_looked_at_is_refused() {
+        for (key, value) in [("reason", "because"), ("link", "here")] {
+            for blank in ["", " ", "\\n"] {
+                let proposal = format!("{key} = \"{blank}{NOT_LOOKED_AT}{blank}\"");
+                let text = TEXT.replacen(&format!("{key} = '{value}'"), &proposal, 1);
+                let error = Expectations::parse(&text).unwrap_err();
+                assert!(
+                    error.contains("`a/one, a/two` is not looked at yet"),
+                    "{error}"
+                );
+                assert_eq!(Expectations::parse_proposed(&text).unwrap().known.len(), 2);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_held_back_is_so_for_every_version_and_format() {
+        let text = TEXT.replacen("link = 'here'", "link = 'here'\nembargo = true", 1);
+        let known = Expectations::parse(&text).unwrap();
+        assert!(known.is_embargoed("a/one") && known.is_embargoed("a/two"));
+        assert!(!known.is_embargoed("a/three"));
+        assert!(!Expectations::parse(TEXT).unwrap().is_embargoed("a/one"));
     }
 }

@@ -1,18 +1,22 @@
 //! The converter under test: what it is, how converters compose, and how one is run.
 
+mod batch;
 mod chain;
 pub mod contain;
 mod convert;
 mod descriptor;
 mod expectations;
+mod profile;
 mod tools;
 
 use std::fmt;
 
+pub use batch::convert_batch;
 pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};
-pub use expectations::{Expectations, Known};
+pub use expectations::{Expectations, Known, NOT_LOOKED_AT};
+pub use profile::Profile;
 pub use tools::{Root, Tools};
 
 /// What an artifact is.
@@ -29,16 +33,24 @@ pub enum Format {
     Erofs,
     /// A SquashFS filesystem image.
     Squashfs,
+    /// A directory with one EROFS image for each layer, in bytewise order of their names the base layer
+    /// first. What they delete is in them as overlayfs has it: character devices 0:0 and
+    /// `trusted.overlay.opaque`.
+    ErofsLayers,
+    /// A directory with one directory for each layer, in that order and with such deletions.
+    LayerDirs,
 }
 
 impl Format {
     /// Every format, in the order reports have them.
-    pub const ALL: [Format; 5] = [
+    pub const ALL: [Format; 7] = [
         Format::Dir,
         Format::Tar,
         Format::Ext4,
         Format::Erofs,
         Format::Squashfs,
+        Format::ErofsLayers,
+        Format::LayerDirs,
     ];
 
     /// The word of descriptors and reports.
@@ -49,12 +61,19 @@ impl Format {
             Format::Ext4 => "ext4",
             Format::Erofs => "erofs",
             Format::Squashfs => "squashfs",
+            Format::ErofsLayers => "erofs-layers",
+            Format::LayerDirs => "layer-dirs",
         }
     }
 
-    /// Whether it is a filesystem image: has an fsck, is read by the guest and boots.
+    /// Whether it is read by the guest's kernel, and boots.
     pub fn is_filesystem(self) -> bool {
-        matches!(self, Format::Ext4 | Format::Erofs | Format::Squashfs)
+        matches!(self, Format::Ext4 | Format::Erofs | Format::Squashfs) || self.is_layered()
+    }
+
+    /// Whether it is one thing for each layer, which only the guest's kernel puts together.
+    pub fn is_layered(self) -> bool {
+        matches!(self, Format::ErofsLayers | Format::LayerDirs)
     }
 }
 

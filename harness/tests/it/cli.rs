@@ -414,6 +414,8 @@ fn help_is_the_same_on_every_machine() {
         ("help_bless", &["bless", "--help"]),
         ("help_convert", &["convert", "--help"]),
         ("help_bench", &["bench", "--help"]),
+        ("help_report", &["report", "--help"]),
+        ("help_baseline", &["baseline", "--help"]),
     ] {
         let mut command = std::process::Command::new(crate::require::HARNESS);
         command.args(arguments).env("COLUMNS", "40");

@@ -44,16 +44,24 @@ fn below(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// A run whose converter has begun its output and sleeps.
+#[track_caller]
+fn in_the_middle(project: &project::Project) -> Child {
+    let work = project.path("target/harness/work");
+    let script = "touch {out}; exec sleep 1000";
+    let child = start(project, &["run", "--command", script, "--output", "tar"]);
+    wait_until("the conversion", || {
+        below(&work).iter().any(|path| path.ends_with("rootfs.tar"))
+    });
+    child
+}
+
 /// Sends the signal as soon as the converter has begun its output, and looks at what stays.
 #[track_caller]
 fn check(signal: Signal) {
     let project = project::plain();
     let work = project.path("target/harness/work");
-    let script = "touch {out}; exec sleep 1000";
-    let mut child = start(&project, &["run", "--command", script, "--output", "tar"]);
-    wait_until("the conversion", || {
-        below(&work).iter().any(|path| path.ends_with("rootfs.tar"))
-    });
+    let mut child = in_the_middle(&project);
     rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
@@ -72,11 +80,7 @@ fn a_signal_ends_a_run_and_nothing_stays() {
 fn what_a_killed_run_left_the_next_one_removes() {
     let project = project::plain();
     let work = project.path("target/harness/work");
-    let script = "touch {out}; exec sleep 1000";
-    let mut child = start(&project, &["run", "--command", script, "--output", "tar"]);
-    wait_until("the conversion", || {
-        below(&work).iter().any(|path| path.ends_with("rootfs.tar"))
-    });
+    let mut child = in_the_middle(&project);
     child.kill().unwrap();
     child.wait().unwrap();
     assert_ne!(below(&work), [""; 0]);

@@ -1,6 +1,8 @@
 //! The harness's own integration tests: every check of the harness is seen to fail.
 
 mod asset;
+mod baseline;
+mod batch;
 mod boot;
 mod cli;
 mod contain;
@@ -10,9 +12,11 @@ mod faults;
 mod images;
 mod interop;
 mod interrupt;
+mod layered;
 mod layouts;
 mod matrix;
 mod mishap;
+mod page;
 mod project;
 mod relations;
 mod repeat;
@@ -22,6 +26,7 @@ mod runs;
 mod second_oracle;
 mod soak;
 mod tidy;
+mod tool_roots;
 #[path = "../variants/mod.rs"]
 mod variants;
 mod varied;

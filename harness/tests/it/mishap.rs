@@ -84,6 +84,24 @@ fn a_temporary_file_is_excused_after_a_kill_only() {
 }
 
 #[test]
+fn an_output_that_is_complete_excuses_nothing_else_that_is_left() {
+    if !contained("signals to a converter") {
+        return;
+    }
+    // The shell acts on a signal when its command is done.
+    let run_after = |first: &str| {
+        let command = format!("trap 'exit 143' TERM; {first}; {GOOD}; sleep 1");
+        run(&plain(), &command, "term-at=50%")
+    };
+    run_after("true")
+        .is(0)
+        .prints("complete before term-at=50%");
+    run_after("touch $TMPDIR/left")
+        .is(1)
+        .prints("unclean   command left a temporary file /tmp/left");
+}
+
+#[test]
 fn what_is_wrong_without_a_fault_is_not_blamed_on_it() {
     if !root("owners of a directory") || !contained("a slow blob") {
         return;

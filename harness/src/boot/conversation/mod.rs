@@ -7,8 +7,9 @@ use std::io;
 use self::contents::Contents;
 use super::error::Error;
 use super::port::Port;
-use super::wire::{self, Chain, CommandResult, Frame, Kind};
-use super::{Boot, Failure, ReadError, Walked};
+use super::wire::{self, Chain, CommandResult, Frame, Kind, Written};
+use super::{Boot, Failure, ReadError, Walked, Writer};
+use crate::case::escape::escape;
 
 /// The most that a tree's listing may have, in bytes.
 const LISTING_BYTES_MAX: usize = 1 << 30;
@@ -143,6 +144,14 @@ impl Answer {
                     .commands
                     .push(CommandResult::decode(&frame.payload)?);
             }
+            Kind::UpperFailed if self.walked == 0 && self.boot.commands.is_empty() => {
+                let (_, why) = wire::decode_error(&frame.payload)?;
+                let why = String::from_utf8_lossy(why).into_owned();
+                self.boot.failure = Some(Failure::Upper(why));
+            }
+            Kind::Written if self.may_be_written(job) => {
+                self.boot.written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
+            }
             Kind::InitFailed => {
                 let why = String::from_utf8_lossy(&frame.payload).into_owned();
                 self.boot.failure = Some(Failure::Init(why));
@@ -153,6 +162,12 @@ impl Answer {
             return Err(unexpected("a listing of over 1 GiB".to_owned()));
         }
         Ok(())
+    }
+
+    /// Whether all that comes before the file that is written has come, and the file is wanted.
+    fn may_be_written(&self, job: &wire::Job) -> bool {
+        let is_wanted = !job.mark.is_empty() && self.boot.written.is_none();
+        is_wanted && self.boot.commands.len() == job.commands.len()
     }
 
     fn finish_walk(&mut self, payload: &[u8], job: &wire::Job) -> io::Result<()> {
@@ -182,7 +197,9 @@ impl Answer {
         if sentinel != self.chain.sentinel() {
             return Err(Broken::Forged("a sentinel that does not match".to_owned()));
         }
-        let complete = self.walked == job.walks() && self.boot.commands.len() == job.commands.len();
+        let complete = self.walked == job.walks()
+            && self.boot.commands.len() == job.commands.len()
+            && self.boot.written.is_some() != job.mark.is_empty();
         if complete || self.boot.failure.is_some() {
             Ok(())
         } else {
@@ -207,9 +224,23 @@ impl Answer {
         }
         match job.commands.get(self.boot.commands.len()) {
             Some(command) => format!("running `{}`", String::from_utf8_lossy(command)),
+            None if self.may_be_written(job) => "writing a file or reading it back".to_owned(),
             None => "ending".to_owned(),
         }
     }
+}
+
+/// The file must be what was to be written, to the last byte.
+fn judge(written: Written, mark: &[u8]) -> Result<Writer, String> {
+    let read = written.read?;
+    if read != [mark, b"\n"].concat() {
+        let bytes = escape(&read[..read.len().min(100)]);
+        return Err(format!("it is another one after a remount: `{bytes}`"));
+    }
+    Ok(match written.by_shell {
+        true => Writer::Shell,
+        false => Writer::Init,
+    })
 }
 
 /// For what our init does not send.

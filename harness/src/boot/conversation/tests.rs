@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::{Broken, collect, hand_over, wait_ready};
 use crate::boot::port::Port;
 use crate::boot::wire::{
-    Chain, CommandResult, Job, Kind, Outcome, encode_error, read_frame, write_frame,
+    Chain, CommandResult, Job, Kind, Outcome, Written, encode_error, read_frame, write_frame,
 };
-use crate::boot::{Boot, Failure, ReadError};
+use crate::boot::{Boot, Failure, ReadError, Writer};
 
 const NONCE: [u8; 32] = [7; 32];
 
@@ -17,10 +17,12 @@ fn job() -> Job {
         nonce: NONCE,
         filesystem: "ext4".to_owned(),
         profile: "ro".to_owned(),
+        layers: 0,
         walk: true,
         stacks: Vec::new(),
         command_time_limit: Duration::from_secs(1),
         commands: vec![b"echo hi".to_vec()],
+        mark: Vec::new(),
     }
 }
 
@@ -266,6 +268,62 @@ fn an_image_that_cannot_be_mounted_answers_nothing_else() {
         &[refused, answers()[ENTRIES].clone()],
         None,
         "Entries out of turn",
+    );
+}
+
+/// A job with a file to write, answered by what else there is to answer and then by these frames.
+fn hear_of_writing(frames: &[(Kind, Vec<u8>)]) -> (Boot, Option<Broken>) {
+    let job = Job {
+        mark: b"word".to_vec(),
+        ..job()
+    };
+    hear_as(&job, &[&answers()[..], frames].concat(), None)
+}
+
+#[test]
+fn a_file_that_was_written_must_be_what_it_was() {
+    let frame = |by_shell, read: Result<&[u8], &str>| {
+        let read = read.map(<[u8]>::to_vec).map_err(str::to_owned);
+        (Kind::Written, Written { by_shell, read }.encode())
+    };
+    let another = "it is another one after a remount: `Word`";
+    for (written, expected) in [
+        (frame(true, Ok(b"word\n")), Ok(Writer::Shell)),
+        (frame(false, Ok(b"word\n")), Ok(Writer::Init)),
+        (frame(true, Ok(b"Word")), Err(another.to_owned())),
+        (frame(false, Err("no room")), Err("no room".to_owned())),
+    ] {
+        let (boot, broken) = hear_of_writing(&[written]);
+        assert_eq!((boot.written, broken), (Some(expected), None));
+    }
+
+    let whole = frame(true, Ok(b"word\n"));
+    let forged = |frames: &[(Kind, Vec<u8>)], because: &str| match hear_of_writing(frames).1 {
+        Some(Broken::Forged(what)) => assert!(what.contains(because), "{what}"),
+        other => panic!("{other:?}"),
+    };
+    forged(&[], "before all was answered");
+    forged(&[whole.clone(), whole.clone()], "Written out of turn");
+    forged(&[(Kind::Written, vec![1])], "ends early");
+    // Nobody asked for it, or it comes before the commands.
+    check_forged(
+        &[&answers()[..], std::slice::from_ref(&whole)].concat(),
+        None,
+        "Written out of turn",
+    );
+    check_forged(&[whole], None, "Written out of turn");
+}
+
+#[test]
+fn a_disk_of_our_own_that_fails_is_told_from_the_image() {
+    let failed = (Kind::UpperFailed, encode_error(22, b"no disk"));
+    let (boot, broken) = hear(std::slice::from_ref(&failed), None);
+    assert_eq!(broken, None);
+    assert_eq!(boot.failure, Some(Failure::Upper("no disk".to_owned())));
+    check_forged(
+        &[answers(), vec![failed]].concat(),
+        None,
+        "UpperFailed out of turn",
     );
 }
 

@@ -1,5 +1,6 @@
 //! Small filesystem images, and ways to damage them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +10,10 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use harness::boot::Job;
+use harness::case::{Content, Device, Time};
 use harness::check::Reason;
+use harness::image::erofs::{Filesystem, Inode, Kind};
+use harness::runner::Profile;
 use tempfile::TempDir;
 
 use super::machine::{LONG, not_checked};
@@ -78,9 +82,15 @@ impl Tree {
     }
 
     pub(crate) fn ext4(&self) -> Option<Image> {
+        self.ext4_with(&[])
+    }
+
+    pub(crate) fn ext4_with(&self, options: &[&str]) -> Option<Image> {
         self.pack("ext4", "mkfs.ext4", |image| {
             File::create(image).unwrap().set_len(16 << 20).unwrap();
-            vec!["-q".into(), "-d".into(), self.path().into(), image.into()]
+            let mut arguments: Vec<PathBuf> = options.iter().map(PathBuf::from).collect();
+            arguments.extend(["-q".into(), "-d".into(), self.path().into(), image.into()]);
+            arguments
         })
     }
 
@@ -158,6 +168,10 @@ impl Image {
         Image::new(path.to_path_buf(), "ext4", directory)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn copy(&self) -> Image {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("image");
@@ -201,8 +215,11 @@ impl Image {
 
     pub(crate) fn job<'a>(&'a self, commands: &'a [Vec<u8>]) -> Job<'a> {
         Job {
-            image: &self.path,
+            images: std::slice::from_ref(&self.path),
+            is_stack: false,
             filesystem: self.filesystem,
+            profile: Profile::Ro,
+            upper: None,
             walk: true,
             stacks: &[],
             commands,
@@ -221,9 +238,44 @@ pub(crate) fn find_file(directory: &Path, name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("no {name} in {}", directory.display()))
 }
 
-/// Compiles `tests/guest/hostile.rs` for the guest, as a static program.
-pub(crate) fn compile_hostile(to: &Path) {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/guest/hostile.rs");
+/// A directory of these files, for an image of a layer. A name that begins with `!` is a whiteout, and the
+/// content [`SHELL`] is that of the file.
+pub(crate) fn layer(files: &[(&str, &str)]) -> Filesystem {
+    let plain = |kind, mode| Inode {
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        xattrs: BTreeMap::new(),
+    };
+    let directory = || plain(Kind::Dir(BTreeMap::new()), 0o755);
+    let mut tree = Filesystem::new(directory());
+    for (path, content) in files {
+        let kind = match (path.strip_prefix('!'), *content) {
+            (Some(_), _) => Kind::Char(Device { major: 0, minor: 0 }),
+            (None, SHELL) => Kind::File(Content::Bytes(fs::read(SHELL).unwrap())),
+            (None, content) => Kind::File(Content::Bytes(content.into())),
+        };
+        let mut parent = tree.root();
+        let mut names: Vec<&str> = path.trim_start_matches('!').split('/').collect();
+        let name = names.pop().unwrap();
+        for name in names {
+            parent = tree.child(parent, name.as_bytes()).unwrap_or_else(|| {
+                let new = tree.add(directory());
+                tree.link(parent, name, new);
+                new
+            });
+        }
+        let file = tree.add(plain(kind, 0o755));
+        tree.link(parent, name, file);
+    }
+    tree
+}
+
+/// Compiles a program of `tests/guest` for the guest, as a static one.
+pub(crate) fn compile(name: &str, to: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/guest/{name}.rs"));
     let output = Command::new("rustc")
         .args([
             "--edition",

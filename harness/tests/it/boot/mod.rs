@@ -3,6 +3,7 @@
 mod images;
 pub(crate) mod machine;
 mod process;
+mod profiles;
 
 use std::path::Path;
 use std::time::Duration;
@@ -398,7 +399,7 @@ fn a_command_that_hangs_is_told_from_a_machine_that_does() {
 
 fn hostile() -> Option<Image> {
     let tree = Tree::new();
-    images::compile_hostile(&tree.path().join("hostile"));
+    images::compile("hostile", &tree.path().join("hostile"));
     tree.ext4()
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use harness::boot::{Error, Machine, Mode, Options};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::images::{Image, Tree, compile_hostile};
+use super::images::{Image, Tree, compile};
 use super::machine::{not_checked, options};
 
 /// A program that stands in for QEMU, as a shell script.
@@ -156,7 +156,7 @@ fn is_booting(pid: Pid) -> bool {
 
 fn hanging() -> Option<Image> {
     let tree = Tree::new();
-    compile_hostile(&tree.path().join("hostile"));
+    compile("hostile", &tree.path().join("hostile"));
     tree.ext4()
 }
 

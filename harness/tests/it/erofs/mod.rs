@@ -11,6 +11,7 @@ use fs_err as fs;
 use harness::boot::{Boot, Job, Mode};
 use harness::case::{Content, Device, Time};
 use harness::image::erofs::{Filesystem, Inode, InodeId, Kind};
+use harness::runner::Profile;
 use harness::tree::{self, InodeKind, Tree, diff, mtree};
 use sha2::{Digest as _, Sha256};
 
@@ -213,8 +214,11 @@ fn boot_of(bytes: &[u8], commands: &[Vec<u8>]) -> Option<Boot> {
     let image = folder.path().join("image.erofs");
     fs::write(&image, bytes).unwrap();
     let job = Job {
-        image: &image,
+        images: &[image],
+        is_stack: false,
         filesystem: "erofs",
+        profile: Profile::Ro,
+        upper: None,
         walk: true,
         stacks: &[],
         commands,

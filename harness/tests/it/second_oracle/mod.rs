@@ -18,13 +18,15 @@ use fs_err as fs;
 use harness::boot::{Boot, Job, Mode, Walked};
 use harness::case::{Content, Corpus, Device, Entry, Kind as EntryKind, Layer};
 use harness::image::erofs::{Filesystem, Inode, Kind};
+use harness::runner::Profile;
 use harness::tree::{Difference, Tree, apply_layers, diff, mtree};
 
 use crate::boot::machine::{LONG, machine};
 use crate::project::checkout;
 
 use differs::{DIFFERS, Differs};
-use translate::{not_for_overlayfs, translate};
+use translate::not_for_overlayfs;
+pub(crate) use translate::translate;
 use view::{OPAQUE, is_whiteout};
 
 /// Images on one disk, as stacks of directories of it.
@@ -87,8 +89,11 @@ impl Disk {
         let image = folder.path().join("disk.erofs");
         fs::write(&image, self.tree.write().unwrap()).unwrap();
         let job = Job {
-            image: &image,
+            images: &[image],
+            is_stack: false,
             filesystem: "erofs",
+            profile: Profile::Ro,
+            upper: None,
             walk: true,
             stacks: &self.stacks,
             commands: &[],

@@ -16,11 +16,11 @@ use super::names_of;
 use super::view::{At, Found, OPAQUE, View, is_whiteout};
 
 /// Why something cannot be translated.
-pub(super) type Why = &'static str;
+pub(crate) type Why = &'static str;
 
 /// The directories of an image's layers, base layer first; an error is one of the image, or of this
 /// translation.
-pub(super) fn translate(layers: &[Layer]) -> Result<Vec<Filesystem>, Why> {
+pub(crate) fn translate(layers: &[Layer]) -> Result<Vec<Filesystem>, Why> {
     let mut below = Vec::new();
     for layer in layers {
         let own = Translator::new(&below).layer(layer)?;

@@ -18,7 +18,7 @@ use crate::case::Case;
 use crate::command::{EXIT_GREEN, EXIT_RED, find};
 use crate::image;
 use crate::runner::contain::{Faults, Limits, Surroundings};
-use crate::runner::{Conversion, Format, Runners, Setting, convert};
+use crate::runner::{Conversion, Format, Profile, Runners, Setting, convert};
 
 use report::{About, Entry, Report};
 use way::{SNAPSHOT, Way, ways};
@@ -207,8 +207,11 @@ fn time(
     answers.extend(case.run.iter().map(|run| run.output.clone()));
     let begin = Instant::now();
     let boot = way.machine.boot(&Job {
-        image: &disk.path,
+        images: std::slice::from_ref(&disk.path),
+        is_stack: false,
         filesystem: disk.format.word(),
+        profile: Profile::Ro,
+        upper: None,
         walk: true,
         stacks: &[],
         commands: &commands,

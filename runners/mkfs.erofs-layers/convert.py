@@ -1,0 +1,61 @@
+"""Every layer of an image by itself: `mkfs.erofs --tar=f --aufs` on its archive, unpacked.
+
+usage: convert.py LAYOUT TAG OUT
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+UNPACK = {"gzip": ["gzip", "-dc"], "zstd": ["zstd", "-dc"]}
+# Else images differ by an identifier that is made up each time.
+UUID = "6f2d4a3c-0000-4000-8000-000000000001"
+# With SOURCE_DATE_EPOCH it gives every file that time.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+
+
+def main(layout: pathlib.Path, tag: str, out: pathlib.Path) -> None:
+    manifest = read(layout, named(read_json(layout / "index.json"), tag))
+    out.mkdir()
+    for number, layer in enumerate(manifest["layers"]):
+        image = out / f"{number:04}.erofs"
+        _, _, packed = layer["mediaType"].partition("+")
+        with tempfile.TemporaryDirectory() as work:
+            archive = pathlib.Path(work) / "layer.tar"
+            with open(blob(layout, layer), "rb") as source, open(archive, "wb") as target:
+                subprocess.run(UNPACK.get(packed, ["cat"]), stdin=source, stdout=target, check=True)
+            command = ["mkfs.erofs", "--quiet", "--tar=f", "--aufs", "-U", UUID, image, archive]
+            # Its scratch file is to be larger than the limit; it goes on if it is told so without a signal.
+            subprocess.run(command, check=True, env=ENVIRONMENT, restore_signals=False)
+
+
+def named(index: dict, tag: str) -> dict:
+    """The manifest's descriptor."""
+    for descriptor in index["manifests"]:
+        if descriptor.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag:
+            return descriptor
+    sys.exit(f"no image `{tag}`")
+
+
+def blob(layout: pathlib.Path, descriptor: dict) -> pathlib.Path:
+    algorithm, _, digest = descriptor["digest"].partition(":")
+    return layout / "blobs" / algorithm / digest
+
+
+def read(layout: pathlib.Path, descriptor: dict) -> dict:
+    return read_json(blob(layout, descriptor))
+
+
+def read_json(path: pathlib.Path) -> dict:
+    with open(path, "rb") as file:
+        return json.load(file)
+
+
+if __name__ == "__main__":
+    try:
+        main(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{os.path.basename(error.cmd[0])}: exit {error.returncode}")

@@ -1,0 +1,71 @@
+"""Every layer of an image by itself: unpacked by GNU tar, then its whiteouts made what overlayfs takes
+for one.
+
+usage: convert.py LAYOUT TAG OUT
+"""
+
+import json
+import os
+import pathlib
+import stat
+import subprocess
+import sys
+
+UNPACK = {"gzip": ["gzip", "-dc"], "zstd": ["zstd", "-dc"]}
+TAR = ["tar", "--extract", "--numeric-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*"]
+PREFIX = ".wh."
+
+
+def main(layout: pathlib.Path, tag: str, out: pathlib.Path) -> None:
+    manifest = read_json(blob(layout, named(read_json(layout / "index.json"), tag)))
+    out.mkdir()
+    for number, layer in enumerate(manifest["layers"]):
+        directory = out / f"{number:04}"
+        directory.mkdir()
+        _, _, packed = layer["mediaType"].partition("+")
+        with open(blob(layout, layer), "rb") as source:
+            unpack = subprocess.Popen(UNPACK.get(packed, ["cat"]), stdin=source, stdout=subprocess.PIPE)
+            tar = subprocess.run([*TAR, "--directory", directory], stdin=unpack.stdout)
+            unpack.stdout.close()
+            if tar.returncode != 0 or unpack.wait() != 0:
+                sys.exit(f"layer {number}: tar: exit {tar.returncode}")
+        translate(directory)
+
+
+def translate(layer: pathlib.Path) -> None:
+    """Whiteouts by name become whiteouts by kind; directories keep their times."""
+    for directory, _, names in os.walk(layer):
+        marked = [name for name in names if name.startswith(PREFIX)]
+        times = os.stat(directory)
+        for name in marked:
+            path = os.path.join(directory, name)
+            os.unlink(path)
+            hidden = name.removeprefix(PREFIX)
+            if hidden == ".wh..opq":
+                os.setxattr(directory, "trusted.overlay.opaque", b"y")
+            elif not os.path.lexists(os.path.join(directory, hidden)):
+                os.mknod(os.path.join(directory, hidden), stat.S_IFCHR, os.makedev(0, 0))
+        if marked:
+            os.utime(directory, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def named(index: dict, tag: str) -> dict:
+    """The manifest's descriptor."""
+    for descriptor in index["manifests"]:
+        if descriptor.get("annotations", {}).get("org.opencontainers.image.ref.name") == tag:
+            return descriptor
+    sys.exit(f"no image `{tag}`")
+
+
+def blob(layout: pathlib.Path, descriptor: dict) -> pathlib.Path:
+    algorithm, _, digest = descriptor["digest"].partition(":")
+    return layout / "blobs" / algorithm / digest
+
+
+def read_json(path: pathlib.Path) -> dict:
+    with open(path, "rb") as file:
+        return json.load(file)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))
