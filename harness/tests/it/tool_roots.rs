@@ -34,6 +34,7 @@ build   = ["sh", "-c", "mkdir $PREFIX/bin; echo built > $PREFIX/bin/word"]
 fn with_root() -> Project {
     let project = plain();
     project.write("runners/fake/runner.toml", FAKE);
+    project.write("runners/fake/expectations.toml", "rated = ['1.2']\n");
     project.write("target/tools/small/version", "fake 1.2\n");
     project.write("target/tools/small/bin/sh", "");
     let shell = project.path("target/tools/small/bin/sh");
@@ -66,6 +67,10 @@ fn a_converter_sees_its_tool_root_as_its_root_directory() {
         .is(1)
         .prints("fake-twice (fake 1.2, tool root small)")
         .prints("rejected  fake-twice: exit 8");
+    project.write("runners/fake/expectations.toml", "rated = ['1.3']\n");
+    run(&project, &["--converter", "fake"])
+        .is(1)
+        .prints("fake (fake 1.2, tool root small, failures not looked at yet)");
     // The host has no such file.
     run(&project, &["--converter", "fake", "--tools", "host"])
         .is(1)
