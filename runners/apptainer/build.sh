@@ -11,17 +11,17 @@ touch "$stamp"
 apptainer -s build --sandbox "$out" "oci:$layout"
 
 unlink_to() {
-	[ "$(readlink "$out/$1" || true)" != "$2" ] || rm "$out/$1"
+    [ "$(readlink "$out/$1" || true)" != "$2" ] || rm "$out/$1"
 }
 for action in exec run shell test; do
-	unlink_to ".$action" ".singularity.d/actions/$action"
+    unlink_to ".$action" ".singularity.d/actions/$action"
 done
 unlink_to environment .singularity.d/env/90-environment.sh
 unlink_to singularity .singularity.d/runscript
 rm -r "$out/.singularity.d"
 for place in etc/hosts etc/resolv.conf dev home proc root sys tmp var/tmp var; do
-	# No link on the way: these may lead anywhere.
-	[ ! -L "$out/${place%%/*}" ] || continue
-	[ ! -e "$out/$place" ] || find "$out/$place" -maxdepth 0 -empty -newer "$stamp" -delete
+    # No link on the way: these may lead anywhere.
+    [ ! -L "$out/${place%%/*}" ] || continue
+    [ ! -e "$out/$place" ] || find "$out/$place" -maxdepth 0 -empty -newer "$stamp" -delete
 done
 python3 "$(dirname "$0")/times.py" "$layout" "$out"

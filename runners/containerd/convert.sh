@@ -1,8 +1,8 @@
 #!/bin/sh
-# convert.sh SNAPSHOTTER LAYOUT TAG OUT: imports the layout into a containerd of its own and copies out what
-# `ctr image mount` shows.
+# convert.sh SNAPSHOTTER LAYOUT TAG OUT: starts a containerd of its own and has image.sh give it the image.
+# convert.sh SNAPSHOTTER LAYOUTS TAG OUT SECONDS: the same for many images, as runners/README.md says of batches.
 set -eu
-snapshotter=$1 layout=$2 tag=$3 out=$4
+snapshotter=$1 layout=$2 tag=$3 out=$4 seconds=${5-}
 export CONTAINERD_ADDRESS="$TMPDIR/state/c.sock"
 # With it mkfs.erofs gives every file that time, and a daemon is not started with it.
 unset SOURCE_DATE_EPOCH
@@ -70,11 +70,16 @@ until [ -S "$CONTAINERD_ADDRESS" ]; do
     sleep 0.01
 done
 
-tar -C "$layout" -cf - . | ctr image import --snapshotter "$snapshotter" --base-name image - 
-mkdir "$TMPDIR/m"
-ctr image mount --snapshotter "$snapshotter" "image:$tag" "$TMPDIR/m"
-# Not -a, which says nothing where it loses an attribute. What it leaves unfinished is no tool's.
-cp -dR --preserve=mode,ownership,timestamps,links,xattr "$TMPDIR/m" "$out" || {
-    rm -rf "$out"
-    exit 1
-}
+case $seconds in
+'') sh "${0%/*}/image.sh" "$snapshotter" "$layout" "$tag" "$out" ;;
+*)
+    for each in "$layout"/*; do
+        name=${each##*/}
+        mkdir -p "$out/$name"
+        status=0
+        timeout "$seconds" sh "${0%/*}/image.sh" "$snapshotter" "$each" "$tag" "$out/$name/rootfs" \
+            > "$out/$name/log" 2>&1 || status=$?
+        echo "$status" > "$out/$name/status"
+    done
+    ;;
+esac

@@ -7,8 +7,8 @@ python3 "$(dirname "$0")/registry.py" "$layout" "$work/port" &
 registry=$!
 trap 'kill $registry; wait $registry 2>/dev/null || true; rm -rf "$work"' EXIT
 until [ -e "$work/port" ]; do
-	kill -0 $registry
-	sleep 0.02
+    kill -0 $registry
+    sleep 0.02
 done
 crane export --insecure --platform linux/amd64 "127.0.0.1:$(cat "$work/port")/image:$tag" "$work/export.tar"
 mkdir "$out"

@@ -27,8 +27,18 @@ def blob(layout, digest):
 
 
 def document(text):
-    """The first JSON value; what follows it is not read."""
-    return json.JSONDecoder().raw_decode(text.decode("utf-8", "replace").lstrip())[0]
+    """The first JSON value as Go reads it: what follows is not looked at, nor is the case of keys."""
+    fold = json.JSONDecoder(object_pairs_hook=lambda pairs: {key.lower(): value for key, value in pairs})
+    return fold.raw_decode(text.decode("utf-8", "replace").lstrip())[0]
+
+
+def layer(fields):
+    """The media type and the digest; the size had to be a number, and nothing else was asked of it."""
+    values = [fields.get(key) or empty for key, empty in (("mediatype", ""), ("digest", ""), ("size", 0))]
+    media_type, digest, size = values
+    if [type(value) for value in values] != [str, str, int] or not -(2**63) <= size < 2**63:
+        raise ValueError(f"a layer's descriptor is {fields}")
+    return media_type, digest
 
 
 def layers(layout, tag):
@@ -46,7 +56,7 @@ def layers(layout, tag):
         # Without one for this machine the first is taken.
         chosen = next(filter(is_ours, choices), choices[0])
         manifest = document(blob(layout, chosen["digest"]).read())
-    return manifest.get("layers") or []
+    return [layer(fields) for fields in manifest.get("layers") or []]
 
 
 def extract(file, media_type, rootfs):
@@ -99,9 +109,9 @@ def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         rootfs = os.path.join(place, "erofs-extract")
         os.mkdir(rootfs, 0o755)
-        for layer in layers(layout, tag):
-            with blob(layout, layer["digest"]) as file:
-                extract(file, layer.get("mediaType", ""), rootfs)
+        for media_type, digest in layers(layout, tag):
+            with blob(layout, digest) as file:
+                extract(file, media_type, rootfs)
             apply_markers(rootfs)
         # Then `sync` without fsync, which is too weak for another machine that reads the volume.
         os.environ.pop("SOURCE_DATE_EPOCH", None)

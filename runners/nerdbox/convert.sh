@@ -1,9 +1,8 @@
 #!/bin/sh
-# convert.sh layers|stacked LAYOUT TAG OUT: imports the layout into a containerd with the EROFS snapshotter. `layers`
-# gives the images of the layers, bottom first, as nerdbox hands them to its guest; `stacked` lets
-# containerd mount them as that guest does, and copies out what is seen.
+# convert.sh LAYOUT TAG OUT: imports the layout into a containerd with the EROFS snapshotter and takes out the images of
+# the layers, bottom first, as nerdbox hands them to its guest.
 set -eu
-form=$1 layout=$2 tag=$3 out=$4
+layout=$1 tag=$2 out=$3
 export CONTAINERD_ADDRESS="$TMPDIR/state/c.sock"
 # With it mkfs.erofs gives every file that time, and a daemon is not started with it.
 unset SOURCE_DATE_EPOCH
@@ -60,15 +59,6 @@ until [ -S "$CONTAINERD_ADDRESS" ]; do
 done
 
 tar -C "$layout" -cf - . | ctr image import --snapshotter erofs --base-name image -
-if [ "$form" = stacked ]; then
-    mkdir "$TMPDIR/m"
-    ctr image mount --snapshotter erofs "image:$tag" "$TMPDIR/m"
-    cp -dR --preserve=mode,ownership,timestamps,links,xattr "$TMPDIR/m" "$out" || {
-        rm -rf "$out"
-        exit 1
-    }
-    exit
-fi
 # Under this name the image is there if the layout's reference says so.
 ctr image ls -q | grep -qx "image:$tag"
 mkdir "$out"

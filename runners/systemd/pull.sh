@@ -8,20 +8,20 @@ work=$TMPDIR/systemd
 host=registry.example
 mkdir -p "$work/machines" "$work/mounted"
 clean() {
-	status=$?
-	[ -z "${registry:-}" ] || { kill "$registry" 2>/dev/null || true; wait "$registry" 2>/dev/null || true; }
-	umount -n -R "$work/mounted" 2>/dev/null || true
-	umount -n /etc/hosts 2>/dev/null || true
-	umount -n /etc/ssl/certs/ca-certificates.crt 2>/dev/null || true
-	# Layers are immutable.
-	chattr -R -i "$work/machines" 2>/dev/null || true
-	rm -rf "$work"
-	exit $status
+    status=$?
+    [ -z "${registry:-}" ] || { kill "$registry" 2>/dev/null || true; wait "$registry" 2>/dev/null || true; }
+    umount -n -R "$work/mounted" 2>/dev/null || true
+    umount -n /etc/hosts 2>/dev/null || true
+    umount -n /etc/ssl/certs/ca-certificates.crt 2>/dev/null || true
+    # Layers are immutable.
+    chattr -R -i "$work/machines" 2>/dev/null || true
+    rm -rf "$work"
+    exit $status
 }
 trap clean EXIT
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$host" \
-	-addext "subjectAltName=DNS:$host" -keyout "$work/key" -out "$work/certificate" 2>/dev/null
+    -addext "subjectAltName=DNS:$host" -keyout "$work/key" -out "$work/certificate" 2>/dev/null
 # Both families, lest the other is asked of a name server.
 printf "%s $host\n" 127.0.0.1 ::1 >"$work/hosts"
 mount --bind "$work/hosts" /etc/hosts
@@ -29,11 +29,11 @@ mount --bind "$work/certificate" /etc/ssl/certs/ca-certificates.crt
 python3 "$(dirname "$0")/registry.py" "$layout" "$work/ready" "$work/certificate" "$work/key" &
 registry=$!
 until [ -e "$work/ready" ]; do
-	kill -0 "$registry"
-	sleep 0.02
+    kill -0 "$registry"
+    sleep 0.02
 done
 
 /usr/lib/systemd/systemd-pull --image-root="$work/machines" --class=machine --sync=no --btrfs-subvol=no \
-	oci "$host:8443/image:$tag" image
+    oci "$host:8443/image:$tag" image
 systemd-mstack --mount --mkdir "$work/machines/image.mstack" "$work/mounted"
 cp -a "$work/mounted" "$out"

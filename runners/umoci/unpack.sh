@@ -6,9 +6,9 @@ set -eu
 image=$1 out=$2
 shift 2
 umoci unpack "$@" --image "$image" "$out" || {
-	status=$?
-	rmdir "$out" 2>/dev/null || true
-	exit $status
+    status=$?
+    rmdir "$out" 2>/dev/null || true
+    exit $status
 }
 mv "$out" "$out.bundle"
 mv "$out.bundle/rootfs" "$out"

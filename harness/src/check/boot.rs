@@ -50,18 +50,7 @@ pub(super) fn boot(
                 .map(|run| run.command.clone().into_bytes()),
         );
     }
-    let boot = machine.boot(&Job {
-        images: &images.paths,
-        is_stack: images.is_stack,
-        filesystem: images.filesystem,
-        profile,
-        upper: None,
-        walk: true,
-        stacks: &[],
-        commands: &commands,
-        transcript,
-        time_limit: TIME_LIMIT,
-    })?;
+    let boot = machine.boot(&job(images, profile, &commands, transcript))?;
     if let Some(Failure::Upper(why)) = &boot.failure {
         anyhow::bail!("the guest has no disk to write to: {why}");
     }
@@ -117,26 +106,37 @@ pub(super) fn read(
     images: &Images,
     transcript: &Path,
 ) -> anyhow::Result<Option<Tree>> {
-    let boot = machine.boot(&Job {
-        images: &images.paths,
-        is_stack: images.is_stack,
-        filesystem: images.filesystem,
-        profile: match images.is_stack {
-            true => Profile::Layers,
-            false => Profile::Ro,
-        },
-        upper: None,
-        walk: true,
-        commands: &[],
-        stacks: &[],
-        transcript,
-        time_limit: TIME_LIMIT,
-    })?;
+    let profile = match images.is_stack {
+        true => Profile::Layers,
+        false => Profile::Ro,
+    };
+    let boot = machine.boot(&job(images, profile, &[], transcript))?;
     let is_whole = boot.failure.is_none() && boot.read_errors.is_empty();
     let report = boot.mtree.filter(|_| is_whole);
     report
         .map(|report| read::guest(&report).map_err(anyhow::Error::msg))
         .transpose()
+}
+
+/// The job of reading images in full and running commands in them.
+fn job<'a>(
+    images: &'a Images,
+    profile: Profile,
+    commands: &'a [Vec<u8>],
+    transcript: &'a Path,
+) -> Job<'a> {
+    Job {
+        images: &images.paths,
+        is_stack: images.is_stack,
+        filesystem: images.filesystem,
+        profile,
+        upper: None,
+        walk: true,
+        stacks: &[],
+        commands,
+        transcript,
+        time_limit: TIME_LIMIT,
+    }
 }
 
 fn answer(result: &boot::CommandResult, what: &str, wanted: &str) -> Option<Finding> {

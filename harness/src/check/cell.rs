@@ -17,7 +17,7 @@ use crate::image;
 use crate::read;
 use crate::runner::contain::Faults;
 use crate::runner::{Capability, Conversion, Converted, Format, Setting, convert};
-use crate::tree::{Inode, InodeKind, Time, Tree, mtree};
+use crate::tree::{Inode, InodeKind, Time, Tree};
 
 /// The work of one trial.
 pub(super) struct Cell<'a> {
@@ -214,7 +214,7 @@ impl<'a> Cell<'a> {
         let Some(tree) = tree else {
             return Ok(findings);
         };
-        self.answer(&format!("tree:{}", tree_digest(&tree)));
+        self.answer(&format!("tree:{}", tree::digest(&tree, format)));
         let (mut differences, outcome) = tree::compare(&question.wanted, &tree, format);
         self.set_aside_unclaimed(&mut differences);
         if differences.is_empty() {
@@ -369,9 +369,4 @@ fn read_back(tree: Result<Tree, read::Unreadable>) -> (Option<Tree>, Vec<Finding
             (None, vec![Finding::text(FindingKind::Silent, text)])
         }
     }
-}
-
-fn tree_digest(tree: &Tree) -> String {
-    use sha2::{Digest as _, Sha256};
-    data_encoding::HEXLOWER.encode(&Sha256::digest(mtree::print(tree, &[])))[..16].to_owned()
 }

@@ -2,7 +2,7 @@
 
 use super::{Finding, Wanted};
 use crate::runner::Format;
-use crate::tree::{Difference, Tree, diff};
+use crate::tree::{Difference, Tree, diff, mtree};
 
 /// The findings of a tree that was produced, and which of several outcomes it is.
 pub(super) fn compare(
@@ -47,9 +47,26 @@ pub(super) fn added(format: Format, path: &[u8]) -> bool {
     format == Format::Ext4 && path == b"lost+found"
 }
 
+/// What tells one tree from another: equal for trees that differ in nothing but what their formats added.
+pub(super) fn digest(tree: &Tree, format: Format) -> String {
+    use sha2::{Digest as _, Sha256};
+    let own = tree.iter().filter(|(path, ..)| added(format, path));
+    let own: Vec<String> = own
+        .map(|(path, ..)| format!("{} ", mtree::name(path)))
+        .collect();
+    let text = mtree::print(tree, &[]);
+    let mut digest = Sha256::new();
+    for line in text.split_inclusive('\n') {
+        if !own.iter().any(|name| line.starts_with(name)) {
+            digest.update(line);
+        }
+    }
+    data_encoding::HEXLOWER.encode(&digest.finalize())[..16].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::compare;
+    use super::{compare, digest};
     use crate::check::Wanted;
     use crate::runner::Format;
     use crate::tree::{Tree, mtree};
@@ -102,5 +119,15 @@ mod tests {
         assert_eq!(second, (Vec::new(), Some("second".to_owned())));
         let neither = tree(&["a", "x"]);
         assert_eq!(lines(&wanted, &neither, Format::Dir), ["extra     ./x"]);
+    }
+
+    #[test]
+    fn a_digest_tells_trees_apart_and_no_formats() {
+        let plain = digest(&tree(&["a"]), Format::Dir);
+        assert_eq!(digest(&tree(&["a"]), Format::Erofs), plain);
+        assert_eq!(digest(&tree(&["a", "lost+found"]), Format::Ext4), plain);
+        assert_ne!(digest(&tree(&["a", "lost+found"]), Format::Dir), plain);
+        assert_ne!(digest(&tree(&["a", "lost+found-too"]), Format::Ext4), plain);
+        assert_ne!(digest(&tree(&["b"]), Format::Dir), plain);
     }
 }

@@ -254,6 +254,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         common: false,
         built: None,
         lacks: Vec::<Capability>::new(),
+        sparse: false,
         reproducible: false,
         profile: None,
         expectations: Expectations::default(),

@@ -174,7 +174,7 @@ fn run_stage(
         layout: Some(input),
         inputs: &inputs,
         out: &out,
-        limits: setting.limits,
+        limits: limits(stage, setting.limits),
         surroundings: setting.surroundings.clone(),
         lower: stage.root.path(),
         powers: powers(stage, setting.privileged),
@@ -232,6 +232,19 @@ pub(super) fn of_one_stage(
         stages: vec![(input, conversion)],
         log,
         ..Converted::new()
+    }
+}
+
+/// What a stage may use up.
+fn limits(stage: &Runner, limits: Limits) -> Limits {
+    /// More than any tool pretends to need; the disk is held by [`Limits::output_bytes`].
+    const SPARSE: u64 = 8 << 40;
+    match stage.sparse {
+        true => Limits {
+            file_size: SPARSE,
+            ..limits
+        },
+        false => limits,
     }
 }
 

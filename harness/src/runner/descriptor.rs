@@ -51,6 +51,9 @@ pub struct Runner {
     pub common: bool,
     /// The folder of what is built on demand for it (`ci tool NAME`), where it needs that.
     pub built: Option<PathBuf>,
+    /// Whether it makes a file with holes far beyond its output and cuts it at the end, as `mkfs.erofs --tar`
+    /// does: then a file may seem larger than others may make one. What it takes on disk is held all the same.
+    pub sparse: bool,
     /// Whether it claims the same bytes for the same input, whenever and wherever it runs.
     pub reproducible: bool,
     /// How what it makes is booted, where that is not as its format is by itself.
@@ -131,6 +134,8 @@ struct RunnerFile {
     #[serde(default)]
     common: bool,
     #[serde(default)]
+    sparse: bool,
+    #[serde(default)]
     reproducible: bool,
     profile: Option<Profile>,
     /// Tool roots that have the program; the plain name stands for the first.
@@ -208,6 +213,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         lacks: parsed.lacks,
         common: parsed.common,
         built,
+        sparse: parsed.sparse,
         reproducible: parsed.reproducible,
         profile: parsed.profile,
         expectations,

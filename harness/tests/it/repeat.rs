@@ -26,6 +26,25 @@ const RUN: [&str; 6] = [
 ];
 
 #[test]
+fn what_only_a_second_conversion_shows_is_not_gone_without_one() {
+    if !root("owners of a directory") || !contained("surroundings of a converter") {
+        return;
+    }
+    let known = |after: &str| {
+        let project = with_runner(after, "");
+        let entry =
+            "[[known]]\ncases = ['name/plain']\nkinds = ['unstable']\nreason = 'x'\nlink = 'x'\n";
+        project.write("runners/mine/expectations.toml", entry);
+        project
+    };
+    let unstable = known("test $(umask) = 0022");
+    unstable.harness(&RUN).is(0).prints("1 known");
+    let once = [&RUN[..], &["--once"]].concat();
+    unstable.harness(&once).is(0).prints("1 pass");
+    known("true").harness(&RUN).is(1).prints("1 fixed");
+}
+
+#[test]
 fn what_shows_through_is_unstable() {
     if !root("owners of a directory") || !contained("surroundings of a converter") {
         return;

@@ -250,7 +250,7 @@ fn legend() -> String {
          <li><span class=\"mark silent new\" aria-hidden=\"true\">S</span><b>framed</b> a failure nobody has \
          explained yet; without a frame it is a known one</li>\n\
          <li><span class=\"mark pass\" aria-hidden=\"true\">a</span><b>a, b, c …</b> the spec is silent: tools \
-         with the same letter made the same tree</li>\n</ul>\n</section>\n"
+         with the same letter gave the same answer</li>\n</ul>\n</section>\n"
     )
 }
 

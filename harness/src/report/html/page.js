@@ -206,7 +206,7 @@
       title: count(more, "more case") + " with the same results" }, (isOpen ? "− " : "+ ") + more);
     return el("tr", {},
       el("th", { class: "row", scope: "row", title: one.title },
-        el("a", { href: hashOf(one.id) }, name), unfold, state.titles && el("span", { class: "title" }, one.title)),
+        el("span", { class: "line" }, el("a", { href: hashOf(one.id) }, name), unfold), state.titles && el("span", { class: "title" }, one.title)),
       el("td", { class: "level" }, one.level),
       shown.map((at) => cell(one, at)));
   }
