@@ -302,8 +302,8 @@ impl<'a> Cell<'a> {
         }
         // The root of the packer has the fsck of the same version, which knows what the packer makes.
         let root = &self.trial.chain.last().root;
-        match fsck::command(format).filter(|command| self.equipment.has_in(root, command[0])) {
-            Some(command) => {
+        match fsck::command(format) {
+            Some(command) if self.equipment.has_in(root, command[0]) => {
                 for image in images {
                     let found = fsck::check(image, command, root, self.work, self.equipment)?;
                     findings.extend(found);
@@ -312,9 +312,14 @@ impl<'a> Cell<'a> {
                     self.result.seen.push(format!("{} clean", command[0]));
                 }
             }
-            None => {
-                self.unchecked(Reason::Fsck, format!("no fsck for {format} here"));
+            Some([program, ..]) => {
+                self.unchecked(Reason::Fsck, format!("no `{program}` for {format} here"));
             }
+            // No machine could have one, so this is no lack of this one.
+            _ => self.unchecked(
+                Reason::Capability,
+                format!("nobody has written an fsck for {format}"),
+            ),
         }
         Ok(findings)
     }
