@@ -67,7 +67,9 @@ impl Equipment {
         if let Some(built) = &runner.built
             && !built.is_dir()
         {
-            let todo = format!("cargo run -p ci -- tool {}", runner.plain_name);
+            // What is built is the folder's, whichever of its variants asks for it.
+            let folder = runner.folder.file_name().unwrap_or_default().display();
+            let todo = format!("cargo run -p ci -- tool {folder}");
             return Some(format!("`{}` is not built: {todo}", runner.plain_name));
         }
         if program.starts_with('{') || program.contains('/') || self.has_in(&runner.root, program) {

@@ -83,6 +83,14 @@ fn read_one(stage: &Runner, folder: &Path, layout: &Path) -> anyhow::Result<Opti
     else {
         return Ok(None);
     };
+    // Anything else is left behind, which only a conversion alone can tell whose it is.
+    let is_known =
+        |name: &std::ffi::OsStr| ["rootfs", "status", "log"].iter().any(|one| name == *one);
+    for entry in fs::read_dir(folder)? {
+        if !is_known(&entry?.file_name()) {
+            return Ok(None);
+        }
+    }
     let log = text("log").unwrap_or_default();
     let is_there = fs::symlink_metadata(&artifact).is_ok();
     let conversion = match (status, is_there) {

@@ -74,6 +74,8 @@ fn what_a_batch_does_wrong_is_asked_again_alone() {
         ALL.replace("echo $status", "echo done"),
         ALL.replace("echo $status", "rm -f \"$to/rootfs\"; echo 137"),
         ALL.replace("echo $status", ": >>\"$to/rootfs\"; echo 3"),
+        // Something left beside the output.
+        ALL.replace("echo $status", "touch \"$to/left\"; echo $status"),
         // Everything refused, and everything accepted.
         ALL.replace("echo $status", "rm -f \"$to/rootfs\"; echo 3"),
         ALL.replace("|| status=$?", "|| cp /etc/passwd \"$to/rootfs\""),

@@ -140,6 +140,13 @@ fn a_script_finds_its_folder_and_what_was_built_for_it() {
         .is(0)
         .prints("`script` is not built: cargo run -p ci -- tool script")
         .prints("0 pass   0 fail   0 known   0 fixed   1 skip");
+    let text = format!("{SCRIPT}[variant.twice]\nsummary = 'x'\ncommand = ['sh', '{{out}}']\n");
+    project.write("runners/script/runner.toml", &text);
+    let variant = [&asked[..6], &["script-twice"]].concat();
+    project
+        .harness(&variant)
+        .is(0)
+        .prints("`script-twice` is not built: cargo run -p ci -- tool script\n");
     project.write("target/tools/built/script/bin/word", "built\n");
     project.harness(&asked).is(0).prints("1 pass");
     project.write("target/tools/built/script/bin/word", "other\n");
