@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::variant::split_id;
-use crate::check::batch::{BATCH, Prepared, is_batched, prepare};
+use crate::check::batch::{BATCH, Prepared, Together, prepare, together};
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
@@ -31,6 +31,12 @@ pub struct Suite {
     /// Whether the record tells what an embargoed finding is, not only its kind.
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
+}
+
+/// Trials that a thread takes at once.
+struct Unit<'a> {
+    together: Option<Together>,
+    trials: Vec<(usize, &'a Trial<'a>)>,
 }
 
 /// What there is to tell of a run while it runs.
@@ -86,7 +92,7 @@ impl Suite {
                 scope.spawn(|| {
                     while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
                         // Of a batch the first, in whose time the others are converted too.
-                        tell(&Progress::Begun(unit[0].1));
+                        tell(&Progress::Begun(unit.trials[0].1));
                         self.run_unit(unit, &|index, record| {
                             tell(&Progress::Done(&record));
                             let mut results = results.lock().expect("no panic holds it");
@@ -104,39 +110,43 @@ impl Suite {
         self.record(trials)
     }
 
-    /// The trials in the portions that threads take: single, but where a converter takes batches.
-    fn units<'a>(&self, trials: &'a [Trial<'a>]) -> Vec<Vec<(usize, &'a Trial<'a>)>> {
-        let mut units: Vec<Vec<(usize, &Trial<'_>)>> = Vec::new();
-        let mut is_open = false;
+    /// The trials in the portions that threads take: single, but for what those of a chain do together.
+    fn units<'a>(&self, trials: &'a [Trial<'a>]) -> Vec<Unit<'a>> {
+        let mut units: Vec<Unit<'_>> = Vec::new();
+        // The last portion of each kind that is not full.
+        let mut open: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, trial) in trials.iter().enumerate() {
-            let fits = is_batched(trial, &self.equipment);
-            match units.last_mut() {
-                Some(unit)
-                    if fits
-                        && is_open
-                        && unit.len() < BATCH
-                        && unit[0].1.chain.name == trial.chain.name =>
-                {
-                    unit.push((index, trial));
+            let together = together(trial, &self.equipment);
+            let chain = trial.chain.name.as_str();
+            let place = open.get(chain).copied();
+            match place.map(|place| &mut units[place]) {
+                Some(unit) if together == unit.together && unit.trials.len() < BATCH => {
+                    unit.trials.push((index, trial));
                 }
-                _ => units.push(vec![(index, trial)]),
+                _ => {
+                    if together.is_some() {
+                        open.insert(chain, units.len());
+                    }
+                    let trials = vec![(index, trial)];
+                    units.push(Unit { together, trials });
+                }
             }
-            is_open = fits;
         }
         units
     }
 
-    fn run_unit(&self, unit: &[(usize, &Trial<'_>)], done: &dyn Fn(usize, TrialRecord)) {
+    fn run_unit(&self, unit: &Unit<'_>, done: &dyn Fn(usize, TrialRecord)) {
         let mut prepared = BTreeMap::new();
         // Kept until its trials are done: their artifacts are in it.
         let work = tempfile::Builder::new()
             .prefix("batch-")
             .tempdir_in(self.equipment.work.path());
-        if let (true, Ok(work)) = (unit.len() > 1, &work) {
+        let trials = &unit.trials;
+        if let (2.., Some(what), Ok(work)) = (trials.len(), unit.together, &work) {
             // Trouble will show again, as each trial's own, when each is run alone.
-            prepared = prepare(unit, &self.equipment, work.path()).unwrap_or_default();
+            prepared = prepare(trials, what, &self.equipment, work.path()).unwrap_or_default();
         }
-        for (index, trial) in unit {
+        for (index, trial) in trials {
             done(*index, self.run_prepared(trial, prepared.remove(index)));
         }
     }

@@ -76,6 +76,9 @@ fn init() -> io::Result<()> {
 
 fn work(disks: &[Disk], runner: &mut Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
     let disks: Vec<String> = disks.iter().map(Disk::attach).collect::<io::Result<_>>()?;
+    if job.is_shelf() {
+        return walk_shelf(&disks, job, to);
+    }
     let root = match Root::mount(job, &disks) {
         Ok(root) => root,
         Err(Trouble::Init(error)) => return Err(error),
@@ -108,6 +111,24 @@ fn work(disks: &[Disk], runner: &mut Runner, job: &Job, to: &mut Conversation) -
         Err(_) => written,
     };
     to.send(Kind::Written, &written.encode())
+}
+
+/// Mounts each image, walks it and takes it away again. One that cannot be mounted is told as such.
+fn walk_shelf(disks: &[String], job: &Job, to: &mut Conversation) -> io::Result<()> {
+    for number in 0..job.partitions {
+        match Root::of_shelf(job, disks, number) {
+            Ok(root) => {
+                walk::walk(open(ROOT)?, to)?;
+                root.unmount()?;
+            }
+            Err(Trouble::Init(error)) => return Err(error),
+            Err(Trouble::Image(errno, sentence) | Trouble::Upper(errno, sentence)) => {
+                let payload = encode_error(errno.raw_os_error(), sentence.as_bytes());
+                to.send(Kind::StackFailed, &payload)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Unmounts all, mounts it again, and reads what was written.

@@ -63,7 +63,7 @@ impl Root {
                 root.overlay(&lower, read_only)?;
             }
             "overlay" => {
-                let lower = match job.layers {
+                let lower = match job.partitions {
                     0 => {
                         make(LOWER)?;
                         root.image(job, disk(disks, 0)?, LOWER, read_only)?;
@@ -71,7 +71,7 @@ impl Root {
                     }
                     _ => root.layers(job, disks)?,
                 };
-                let top = match job.layers {
+                let top = match job.partitions {
                     0 => LOWER.to_owned(),
                     layers => format!("{LAYERS}/{}", layers - 1),
                 };
@@ -84,6 +84,16 @@ impl Root {
                 return Err(Trouble::Image(Errno::INVAL, sentence));
             }
         }
+        Ok(root)
+    }
+
+    /// Mounts the image in the partition of this number at [`ROOT`].
+    pub fn of_shelf(job: &Job, disks: &[String], number: u32) -> Result<Root, Trouble> {
+        let mut root = Root {
+            targets: Vec::new(),
+        };
+        let read_only = MountFlags::RDONLY | MountFlags::NODEV;
+        root.image(job, &partition(disks, number)?, ROOT, read_only)?;
         Ok(root)
     }
 
@@ -114,16 +124,15 @@ impl Root {
         let kind = job.filesystem.as_str();
         make(LAYERS)?;
         chdir(LAYERS).map_err(at("enter", LAYERS))?;
-        for layer in 0..job.layers {
-            let node = disk(disks, (layer / PARTITIONS_MAX) as usize)?;
-            let node = format!("{node}{}", layer % PARTITIONS_MAX + 1);
+        for layer in 0..job.partitions {
+            let node = partition(disks, layer)?;
             let target = format!("{LAYERS}/{layer}");
             make(&target)?;
             let flags = MountFlags::RDONLY | MountFlags::NODEV;
             self.mounted(&node, &target, kind, flags, options_of(kind))
                 .map_err(|errno| image_trouble(&format!("mount layer {layer} as {kind}"), errno))?;
         }
-        let mut names: Vec<String> = (0..job.layers)
+        let mut names: Vec<String> = (0..job.partitions)
             .rev()
             .map(|layer| layer.to_string())
             .collect();
@@ -230,6 +239,12 @@ fn image_trouble(what: &str, errno: Errno) -> Trouble {
         _ => "",
     };
     Trouble::Image(errno, format!("{what}: {errno}{hint}"))
+}
+
+/// The node of the partition of this number, counted over all disks.
+fn partition(disks: &[String], number: u32) -> io::Result<String> {
+    let node = disk(disks, (number / PARTITIONS_MAX) as usize)?;
+    Ok(format!("{node}{}", number % PARTITIONS_MAX + 1))
 }
 
 fn disk(disks: &[String], index: usize) -> io::Result<&str> {

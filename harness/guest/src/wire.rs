@@ -26,7 +26,10 @@ pub(crate) const DIGEST_OF: &str = " sha256=@";
 pub(crate) const OUTPUT_BYTES_KEPT: usize = 512 << 10;
 
 /// The version of this protocol; a guest of another version is refused.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
+
+/// The [`Job::profile`] in which each partition is an image of its own.
+pub(crate) const SHELF: &str = "shelf";
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub(crate) enum Kind {
     ReadError,
     /// The walk is over. Payload: the number of entries, eight bytes.
     WalkDone,
-    /// One of the job's stacks could not be mounted. Payload: errno and a sentence.
+    /// One of the job's stacks, or of the images of a shelf, could not be mounted. Payload: errno and a sentence.
     StackFailed,
     /// The result of one command. Payload: [`CommandResult::encode`].
     Command,
@@ -190,11 +193,11 @@ pub(crate) struct Job {
     pub(crate) nonce: [u8; 32],
     /// The filesystem type as `mount` names it.
     pub(crate) filesystem: String,
-    /// How the image becomes the root: `ro`, `overlay`, `rw` or `layers`.
+    /// How the image becomes the root: `ro`, `overlay`, `rw` or `layers`; or [`SHELF`].
     pub(crate) profile: String,
-    /// How many partitions of the disks are layers, base layer first; with none the first disk itself is
-    /// the image.
-    pub(crate) layers: u32,
+    /// How many partitions of the disks are images, of layers the base layer first; with none the first
+    /// disk itself is the image.
+    pub(crate) partitions: u32,
     /// Whether to walk the tree and send it.
     pub(crate) walk: bool,
     /// Stacks of the image's directories as overlayfs names them in `lowerdir`. Where there are any,
@@ -216,7 +219,7 @@ impl Job {
         out.extend(self.nonce);
         put(&mut out, self.filesystem.as_bytes());
         put(&mut out, self.profile.as_bytes());
-        out.extend(self.layers.to_le_bytes());
+        out.extend(self.partitions.to_le_bytes());
         out.push(u8::from(self.walk));
         put_list(&mut out, &self.stacks);
         out.extend((self.command_time_limit.as_millis() as u64).to_le_bytes());
@@ -242,7 +245,7 @@ impl Job {
             nonce: from.array()?,
             filesystem: from.text()?,
             profile: from.text()?,
-            layers: from.u32()?,
+            partitions: from.u32()?,
             walk: from.array::<1>()? != [0],
             stacks: from.list()?,
             command_time_limit: Duration::from_millis(u64::from_le_bytes(from.array()?)),
@@ -256,9 +259,20 @@ impl Job {
     /// How many trees are walked.
     pub(crate) fn walks(&self) -> usize {
         match self.stacks.len() {
+            _ if self.is_shelf() => self.partitions as usize,
             0 => usize::from(self.walk),
             stacks => stacks,
         }
+    }
+
+    /// Whether the images have nothing to do with each other.
+    pub(crate) fn is_shelf(&self) -> bool {
+        self.profile == SHELF
+    }
+
+    /// Whether several trees are walked, each of which may be missing.
+    pub(crate) fn walks_several(&self) -> bool {
+        self.is_shelf() || !self.stacks.is_empty()
     }
 }
 

@@ -13,7 +13,7 @@ use super::cache;
 use super::error::{Error, Missing};
 use super::machine::{Attempt, Life, Parts};
 use super::qemu::Qemu;
-use super::{Accel, Job};
+use super::{Accel, Arrangement, Job};
 use crate::runner::Profile;
 
 /// A guest that KVM runs at all is ready within two seconds.
@@ -81,7 +81,7 @@ fn probe(parts: &Parts, directory: &Path) -> Result<(), Error> {
     let snapshot = Life::Snapshot(Arc::new(parts.snapshot(1)?));
     let job = Job {
         images: &[image],
-        is_stack: false,
+        arrangement: Arrangement::Single,
         filesystem: "ext4",
         profile: Profile::Ro,
         upper: None,

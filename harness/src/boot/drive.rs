@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::error::Error;
 use super::qemu::path_of;
-use super::{Job, gpt, scratch, upper};
+use super::{Arrangement, Job, gpt, scratch, upper};
 use crate::runner::Profile;
 
 /// The most disks that a machine has: two for the layers of a stack, one for the writable layer.
@@ -95,24 +95,24 @@ impl Drive {
 
 /// How many disks a job needs.
 pub(super) fn count(job: &Job<'_>) -> usize {
-    let images = match is_stack(job) {
+    let images = match is_partitioned(job) {
         true => job.images.len().div_ceil(gpt::PARTITIONS_MAX),
         false => 1,
     };
     images + usize::from(job.profile == Profile::Overlay)
 }
 
-/// How many partitions of a job's disks are layers.
-pub(super) fn layers(job: &Job<'_>) -> u32 {
-    match is_stack(job) {
+/// How many partitions of a job's disks are images.
+pub(super) fn partitions(job: &Job<'_>) -> u32 {
+    match is_partitioned(job) {
         true => job.images.len() as u32,
         false => 0,
     }
 }
 
-/// Layers are one image each in partitions; an image that is alone is a disk by itself.
-fn is_stack(job: &Job<'_>) -> bool {
-    job.is_stack || job.profile == Profile::Layers
+/// Of several images each is in a partition; an image that is alone is a disk by itself.
+fn is_partitioned(job: &Job<'_>) -> bool {
+    job.arrangement != Arrangement::Single || job.profile == Profile::Layers
 }
 
 /// The disks of a job.
@@ -122,10 +122,10 @@ fn is_stack(job: &Job<'_>) -> bool {
 /// Of reading the images and of writing what goes with them; a number of images that no machine takes.
 pub(super) fn drives(job: &Job<'_>) -> Result<Vec<Drive>, Error> {
     let mut drives = Vec::new();
-    if is_stack(job) {
+    if is_partitioned(job) {
         if job.images.is_empty() || job.images.len() > LAYERS_MAX {
             return Err(Error::guest(format!(
-                "a stack is of 1 to {LAYERS_MAX} layers, not of {}",
+                "a machine takes 1 to {LAYERS_MAX} images, not {}",
                 job.images.len()
             )));
         }

@@ -15,7 +15,7 @@ use super::probe;
 use super::qemu::{END_GRACE, Process, Qemu, ended, explained};
 use super::snapshot::Snapshot;
 use super::transcript::Transcript;
-use super::{Boot, Failure, Job, Mode, Options, wire};
+use super::{Arrangement, Boot, Failure, Job, Mode, Options, wire};
 
 /// How long a guest may take to boot until its init waits, on a slow and busy machine.
 const READY_TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -247,8 +247,11 @@ fn on_wire(job: &Job<'_>) -> Result<wire::Job, Error> {
     Ok(wire::Job {
         nonce: drive::random()?,
         filesystem: job.filesystem.to_owned(),
-        profile: job.profile.word().to_owned(),
-        layers: drive::layers(job),
+        profile: match job.arrangement {
+            Arrangement::Shelf => wire::SHELF.to_owned(),
+            _ => job.profile.word().to_owned(),
+        },
+        partitions: drive::partitions(job),
         walk: job.walk,
         stacks: job.stacks.to_vec(),
         command_time_limit: job.time_limit / 2,

@@ -87,11 +87,11 @@ pub enum Accel {
 /// One image and what to do with it.
 #[derive(Clone, Copy, Debug)]
 pub struct Job<'a> {
-    /// The filesystem images: one, or the layers of a stack, base layer first. They are opened
-    /// read-only and seen at their own sizes.
+    /// The filesystem images: one, or several as they are arranged. They are opened read-only and seen
+    /// at their own sizes.
     pub images: &'a [PathBuf],
-    /// Whether the images are layers, even if there is only one.
-    pub is_stack: bool,
+    /// What the images are to each other.
+    pub arrangement: Arrangement,
     /// Their type as `mount` names it: `ext4`, `erofs` or `squashfs`.
     pub filesystem: &'a str,
     /// How they become the root.
@@ -112,6 +112,18 @@ pub struct Job<'a> {
     pub time_limit: Duration,
 }
 
+/// What the images of a job are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrangement {
+    /// There is one.
+    Single,
+    /// They are the layers of a stack, base layer first, even if there is only one.
+    Stack,
+    /// They have nothing to do with each other: each is mounted, walked and taken away again, and nothing
+    /// is run.
+    Shelf,
+}
+
 /// What was seen of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
@@ -119,7 +131,7 @@ pub struct Boot {
     pub mtree: Option<Vec<u8>>,
     /// The paths that could not be read, in the order met; at most 10,000.
     pub read_errors: Vec<ReadError>,
-    /// What was seen of each stack, in order, or why it could not be mounted.
+    /// What was seen of each stack, or of each image of a shelf, in order, or why it could not be mounted.
     pub stacks: Vec<Result<Walked, String>>,
     /// What became of each command, in order; fewer than asked for where the boot failed before.
     pub commands: Vec<CommandResult>,

@@ -1,4 +1,5 @@
-//! The first conversions of many trials at once, for converters that take long to start.
+//! What many trials do together: their first conversions, for converters that take long to start, or the
+//! reading of their images by one guest.
 //!
 //! What comes of a batch counts only where it makes the trial pass; whatever else comes of it is asked
 //! again alone, so no verdict against a converter rests on what another image did to its daemon.
@@ -8,10 +9,11 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Equipment, Question, Source, Trial, Wanted};
+use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
 use crate::runner::{Converted, Setting, convert_batch};
+use crate::tree::Tree;
 
 /// How many images go through one start of a converter.
 pub const BATCH: usize = 24;
@@ -23,22 +25,51 @@ pub struct Prepared {
     pub(super) question: Converted,
     /// Of its twin, where it has one.
     pub(super) twin: Option<Converted>,
+    /// What a guest read of the question's image.
+    pub(super) tree: Option<Tree>,
 }
 
-/// Whether this trial can go through in a batch with others of its chain.
-pub fn is_batched(trial: &Trial<'_>, equipment: &Equipment) -> bool {
-    let is_plain = !equipment.repeat && equipment.fault.is_none() && !trial.question.privileged;
+/// What a trial can do together with others of its chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Together {
+    /// Be converted.
+    Convert,
+    /// Have its image read by a guest.
+    Read,
+}
+
+/// What this trial can do together with others of its chain.
+pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
+    if equipment.repeat || equipment.fault.is_some() || trial.skip(equipment).is_some() {
+        return None;
+    }
     let stages = &trial.chain.stages;
-    is_plain && stages.len() == 1 && stages[0].batch.is_some() && trial.skip(equipment).is_none()
+    let takes_batches = stages.len() == 1 && stages[0].batch.is_some();
+    if takes_batches && !trial.question.privileged {
+        return Some(Together::Convert);
+    }
+    shelf::is_only_read(trial, equipment).then_some(Together::Read)
 }
 
-/// Converts the images of these trials, which are of one chain, in one batch below the folder `work`. A trial
+/// Does for these trials, which are of one chain, what they do together, below the folder `work`. A trial
 /// that is not in the answer is to be run alone.
 ///
 /// # Errors
 ///
 /// Trouble of the harness or the host.
 pub fn prepare(
+    trials: &[(usize, &Trial<'_>)],
+    what: Together,
+    equipment: &Equipment,
+    work: &Path,
+) -> anyhow::Result<BTreeMap<usize, Prepared>> {
+    match what {
+        Together::Convert => prepare_conversions(trials, equipment, work),
+        Together::Read => shelf::prepare(trials, equipment, work),
+    }
+}
+
+fn prepare_conversions(
     trials: &[(usize, &Trial<'_>)],
     equipment: &Equipment,
     work: &Path,
@@ -80,8 +111,13 @@ pub fn prepare(
             continue;
         };
         if twin(trial.question).is_none() || of_twin.is_some() {
-            let twin = of_twin;
-            prepared.insert(*index, Prepared { question, twin });
+            let (twin, tree) = (of_twin, None);
+            let of = Prepared {
+                question,
+                twin,
+                tree,
+            };
+            prepared.insert(*index, of);
         }
     }
     Ok(prepared)

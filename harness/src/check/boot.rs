@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use super::images::Images;
 use super::{Finding, FindingKind, Question};
-use crate::boot::{self, Failure, Job, Machine, Writer};
+use crate::boot::{self, Arrangement, Failure, Job, Machine, Writer};
 use crate::case::escape::escape;
 use crate::read;
 use crate::runner::Profile;
@@ -118,6 +118,33 @@ pub(super) fn read(
         .transpose()
 }
 
+/// Has one guest read each of these images in full; `None` for one that it cannot read. What one of them
+/// does to the guest leaves nothing to be said of any.
+///
+/// # Errors
+///
+/// As [`boot`].
+pub(super) fn read_shelf(
+    machine: &Machine,
+    images: &Images,
+    transcript: &Path,
+) -> anyhow::Result<Vec<Option<Tree>>> {
+    let boot = machine.boot(&Job {
+        arrangement: Arrangement::Shelf,
+        ..job(images, Profile::Ro, &[], transcript)
+    })?;
+    let walked = boot.stacks.into_iter().map(|walked| match walked {
+        Ok(walked) if boot.failure.is_none() && walked.read_errors.is_empty() => {
+            let tree = read::guest(&walked.mtree).map_err(anyhow::Error::msg)?;
+            Ok(Some(tree))
+        }
+        _ => Ok(None),
+    });
+    let mut trees: Vec<Option<Tree>> = walked.collect::<anyhow::Result<_>>()?;
+    trees.resize(images.paths.len(), None);
+    Ok(trees)
+}
+
 /// The job of reading images in full and running commands in them.
 fn job<'a>(
     images: &'a Images,
@@ -127,7 +154,10 @@ fn job<'a>(
 ) -> Job<'a> {
     Job {
         images: &images.paths,
-        is_stack: images.is_stack,
+        arrangement: match images.is_stack {
+            true => Arrangement::Stack,
+            false => Arrangement::Single,
+        },
         filesystem: images.filesystem,
         profile,
         upper: None,

@@ -1,6 +1,6 @@
 //! The work of one trial: conversions, and what comes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,7 +16,7 @@ use crate::boot::Writer;
 use crate::image;
 use crate::read;
 use crate::runner::contain::Faults;
-use crate::runner::{Capability, Conversion, Converted, Format, Setting, convert};
+use crate::runner::{Capability, Conversion, Converted, Format, Runner, Setting, convert};
 use crate::tree::{Inode, InodeKind, Time, Tree};
 
 /// The work of one trial.
@@ -215,40 +215,39 @@ impl<'a> Cell<'a> {
             return Ok(findings);
         };
         self.answer(&format!("tree:{}", tree::digest(&tree, format)));
-        let (mut differences, outcome) = tree::compare(&question.wanted, &tree, format);
-        self.set_aside_unclaimed(&mut differences);
-        if differences.is_empty() {
+        let comparison = tree::compare(&question.wanted, &tree, format, &self.lacks());
+        self.note_unclaimed(&comparison.unclaimed);
+        if comparison.findings.is_empty() {
             let paths = format!("{} paths as expected", tree.len());
             self.result.seen.insert(
                 0,
-                match &outcome {
+                match &comparison.outcome {
                     Some(name) => format!("{paths} ({name})"),
                     None => paths,
                 },
             );
-            self.result.outcome_name = outcome;
+            self.result.outcome_name = comparison.outcome;
         }
-        findings.extend(differences);
+        findings.extend(comparison.findings);
         self.tree = Some(tree);
         Ok(findings)
     }
 
-    /// Takes away differences in what a stage does not claim to carry over, and counts that as unchecked.
-    fn set_aside_unclaimed(&mut self, differences: &mut Vec<Finding>) {
-        let unclaimed = Capability::RootAttributes;
-        let stage = self
-            .trial
-            .chain
-            .stages
-            .iter()
-            .find(|stage| stage.lacks.contains(&unclaimed));
-        let Some(stage) = stage else { return };
-        let before = differences.len();
-        differences.retain(|finding| !finding.is_root_attribute());
-        if differences.len() < before {
-            let cause = format!("{} does not claim the root's own attributes", stage.name);
-            self.unchecked(Reason::Capability, cause);
-        }
+    /// What some stage of the chain does not claim.
+    fn lacks(&self) -> Vec<Capability> {
+        let stages = self.trial.chain.stages.iter();
+        stages.flat_map(|stage| stage.lacks.clone()).collect()
+    }
+
+    /// Counts differences in what a stage does not claim to carry over as unchecked.
+    fn note_unclaimed(&mut self, unclaimed: &BTreeSet<Capability>) {
+        let lacks = |stage: &&Runner| stage.lacks.iter().any(|one| unclaimed.contains(one));
+        let Some(stage) = self.trial.chain.stages.iter().find(lacks) else {
+            return;
+        };
+        let what: Vec<&str> = unclaimed.iter().map(|one| one.describe()).collect();
+        let cause = format!("{} does not claim {}", stage.name, what.join(", "));
+        self.unchecked(Reason::Capability, cause);
     }
 
     /// fsck, then the guest: a full read by its kernel, and the image's own shell.
@@ -275,6 +274,12 @@ impl<'a> Cell<'a> {
                 return Ok((None, findings));
             }
         };
+        if let Some(tree) = self.prepared.as_mut().and_then(|made| made.tree.take()) {
+            self.result
+                .seen
+                .push("read by a guest that read others, too".to_owned());
+            return Ok((Some(tree), findings));
+        }
         images.paths.iter().try_for_each(|image| forget(image))?;
         let transcript = self.work.join(format!("{prefix}transcript"));
         let profile = self.equipment.profile_of(self.trial.chain);
@@ -344,7 +349,7 @@ pub(super) fn partial_output(converted: &Converted) -> Option<Finding> {
 
 /// Has the kernel drop its cached pages of a file, so that what is read next is what the disk has: bytes
 /// that a converter wrote past the cache, through a loop device say, must be the ones that are booted.
-fn forget(image: &Path) -> anyhow::Result<()> {
+pub(super) fn forget(image: &Path) -> anyhow::Result<()> {
     let file = fs::File::open(image)?;
     file.sync_data()?;
     rustix::fs::fadvise(file.file(), 0, None, rustix::fs::Advice::DontNeed)

@@ -40,7 +40,7 @@ pub fn ask(question: &Question, extract: Extract<'_>) -> anyhow::Result<Vec<Find
             let text = format!("accepted, though {because}");
             vec![Finding::text(FindingKind::Accepted, text)]
         }
-        (Ok(tree), wanted) => compare(wanted, &tree, Format::Tar).0,
+        (Ok(tree), wanted) => compare(wanted, &tree, Format::Tar, &[]).findings,
     })
 }
 

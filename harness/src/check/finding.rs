@@ -102,11 +102,6 @@ impl Finding {
         }
     }
 
-    /// Whether it is about an attribute of the root directory itself.
-    pub fn is_root_attribute(&self) -> bool {
-        matches!(&self.place, FindingPlace::Tree(Difference::Modified { path, .. }) if path.is_empty())
-    }
-
     /// Whether it is of the same kind and place as another, whatever values were seen there.
     pub fn is_at_the_place_of(&self, other: &Finding) -> bool {
         let same = match (&self.place, &other.place) {

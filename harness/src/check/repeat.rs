@@ -12,8 +12,8 @@ use super::unequal::first_unequal;
 use super::{Finding, FindingKind, Question, Reason, Source, Wanted, boot, contain, tree};
 use crate::read;
 use crate::runner::contain::Surroundings;
-use crate::runner::{Capability, Conversion, Converted, Format, Runner, Setting, convert_stage};
-use crate::tree::{Difference, Key, Time, Tree, diff, mtree};
+use crate::runner::{Conversion, Converted, Format, Runner, Setting, convert_stage};
+use crate::tree::{Difference, Inode, Key, Time, Tree, diff, mtree};
 
 impl Cell<'_> {
     /// Runs every stage of a conversion again on what it was given the first time.
@@ -131,7 +131,7 @@ impl Cell<'_> {
     fn clock(&self, of: &Stage<'_>, tree: &Tree) -> Vec<Finding> {
         let shown = tree
             .iter()
-            .filter(|(path, _, inode)| self.clock_shows(of, path, inode.mtime));
+            .filter(|(path, _, inode)| self.clock_shows(of, path, inode));
         shown
             .map(|(path, _, _)| {
                 let (name, path) = (&of.runner.name, mtree::name(path));
@@ -141,15 +141,18 @@ impl Cell<'_> {
     }
 
     /// Whether a file's time is one at which this trial ran.
-    fn clock_shows(&self, of: &Stage<'_>, path: &[u8], time: Option<Time>) -> bool {
-        let Some(time) = time else { return false };
+    fn clock_shows(&self, of: &Stage<'_>, path: &[u8], inode: &Inode) -> bool {
+        let Some(time) = inode.mtime else {
+            return false;
+        };
         let began = match time.nanos {
             // Archives and some filesystems keep whole seconds, rounded down.
             0 => time.seconds >= self.started.seconds,
             nanos => (time.seconds, nanos) >= a_moment_before(self.started),
         };
         let has_come = time.seconds <= now().seconds + 1;
-        began && has_come && !of.asks_for(path, time) && !of.leaves_open(path)
+        let is_open = of.leaves_open(path, Key::Time, Some(inode));
+        began && has_come && !of.asks_for(path, time) && !is_open
     }
 
     fn differences(&self, of: &Stage<'_>, first: &Tree, again: &Tree) -> Vec<Finding> {
@@ -161,7 +164,11 @@ impl Cell<'_> {
                 {
                     continue;
                 }
-                Difference::Modified { path, .. } if of.leaves_open(&path) => continue,
+                Difference::Modified { path, key, .. }
+                    if of.leaves_open(&path, key, first.get(&path)) =>
+                {
+                    continue;
+                }
                 Difference::Missing(path) => format!("only first  {}", mtree::name(&path)),
                 Difference::Extra(path) => format!("only again  {}", mtree::name(&path)),
                 Difference::Modified {
@@ -181,8 +188,8 @@ impl Cell<'_> {
 
     /// Whether [`Cell::clock`] tells of this file.
     fn is_said(&self, of: &Stage<'_>, first: &Tree, path: &[u8]) -> bool {
-        let time = first.get(path).and_then(|inode| inode.mtime);
-        self.clock_shows(of, path, time)
+        let inode = first.get(path);
+        inode.is_some_and(|inode| self.clock_shows(of, path, inode))
     }
 
     /// Images of unequal bytes: the guest says whether their trees are equal.
@@ -250,11 +257,12 @@ impl Stage<'_> {
         }
     }
 
-    /// Whether the attributes at this path are the format's own affair, or not claimed to be the image's.
-    fn leaves_open(&self, path: &[u8]) -> bool {
-        let is_root_unclaimed =
-            path.is_empty() && self.runner.lacks.contains(&Capability::RootAttributes);
-        is_root_unclaimed || tree::added(self.runner.output, path)
+    /// Whether this attribute of an inode at this path is the format's own affair, or not claimed to be the
+    /// image's.
+    fn leaves_open(&self, path: &[u8], key: Key, inode: Option<&Inode>) -> bool {
+        let kind = inode.map(|inode| &inode.kind);
+        tree::unclaimed(&self.runner.lacks, path, key, kind).is_some()
+            || tree::added(self.runner.output, path)
     }
 }
 

@@ -1,44 +1,87 @@
 //! An actual tree against the wanted one.
 
-use super::{Finding, Wanted};
-use crate::runner::Format;
-use crate::tree::{Difference, Tree, diff, mtree};
+use std::collections::BTreeSet;
 
-/// The findings of a tree that was produced, and which of several outcomes it is.
+use super::{Finding, Wanted};
+use crate::runner::{Capability, Format};
+use crate::tree::{Difference, InodeKind, Key, Tree, diff, mtree};
+
+/// What came of comparing a tree that was produced with what is wanted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Comparison {
+    /// What is wrong.
+    pub(super) findings: Vec<Finding>,
+    /// Which of several outcomes it is.
+    pub(super) outcome: Option<String>,
+    /// What differs and was not claimed to be carried over.
+    pub(super) unclaimed: BTreeSet<Capability>,
+}
+
+/// Compares a tree that was produced with what is wanted; differences in what the converter `lacks` are
+/// not findings.
 pub(super) fn compare(
     wanted: &Wanted,
     got: &Tree,
     format: Format,
-) -> (Vec<Finding>, Option<String>) {
+    lacks: &[Capability],
+) -> Comparison {
     match wanted {
-        Wanted::Tree(want) => (differences(want, got, format), None),
+        Wanted::Tree(want) => differences(want, got, format, lacks),
         Wanted::OneOf { trees, .. } => {
-            let mut nearest: Option<Vec<Finding>> = None;
+            let mut nearest: Option<Comparison> = None;
             for (name, want) in trees {
-                let findings = differences(want, got, format);
-                if findings.is_empty() {
-                    return (findings, Some(name.clone()));
+                let mut comparison = differences(want, got, format, lacks);
+                if comparison.findings.is_empty() {
+                    comparison.outcome = Some(name.clone());
+                    return comparison;
                 }
                 if nearest
                     .as_ref()
-                    .is_none_or(|least| findings.len() < least.len())
+                    .is_none_or(|least| comparison.findings.len() < least.findings.len())
                 {
-                    nearest = Some(findings);
+                    nearest = Some(comparison);
                 }
             }
-            (nearest.unwrap_or_default(), None)
+            nearest.unwrap_or_default()
         }
-        Wanted::Reject { .. } | Wanted::Record => (Vec::new(), None),
+        Wanted::Reject { .. } | Wanted::Record => Comparison::default(),
     }
 }
 
-fn differences(want: &Tree, got: &Tree, format: Format) -> Vec<Finding> {
-    let own = |difference: &Difference| matches!(difference, Difference::Extra(path) if added(format, path));
-    diff(want, got)
-        .into_iter()
-        .filter(|one| !own(one))
-        .map(Finding::difference)
-        .collect()
+fn differences(want: &Tree, got: &Tree, format: Format, lacks: &[Capability]) -> Comparison {
+    let mut comparison = Comparison::default();
+    for difference in diff(want, got) {
+        match &difference {
+            Difference::Extra(path) if added(format, path) => continue,
+            Difference::Modified { path, key, .. } => {
+                let kind = got.get(path).map(|inode| &inode.kind);
+                if let Some(unclaimed) = unclaimed(lacks, path, *key, kind) {
+                    comparison.unclaimed.insert(unclaimed);
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        comparison.findings.push(Finding::difference(difference));
+    }
+    comparison
+}
+
+/// Which of the capabilities that a converter `lacks` an attribute of a path, of a file of this kind, would need.
+pub(super) fn unclaimed(
+    lacks: &[Capability],
+    path: &[u8],
+    key: Key,
+    kind: Option<&InodeKind>,
+) -> Option<Capability> {
+    let is_time = key == Key::Time;
+    lacks.iter().copied().find(|capability| match capability {
+        Capability::Layers => false,
+        Capability::RootAttributes => path.is_empty(),
+        Capability::Times => is_time,
+        Capability::DirectoryTimes => is_time && matches!(kind, Some(InodeKind::Dir)),
+        Capability::SymlinkTimes => is_time && matches!(kind, Some(InodeKind::Symlink { .. })),
+    })
 }
 
 /// What a format itself puts into every filesystem, declared here and nowhere else.
@@ -66,9 +109,9 @@ pub(super) fn digest(tree: &Tree, format: Format) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{compare, digest};
+    use super::{Comparison, compare, digest};
     use crate::check::Wanted;
-    use crate::runner::Format;
+    use crate::runner::{Capability, Format};
     use crate::tree::{Tree, mtree};
 
     /// A tree of empty directories.
@@ -81,8 +124,60 @@ mod tests {
     }
 
     fn lines(wanted: &Wanted, got: &Tree, format: Format) -> Vec<String> {
-        let (findings, _) = compare(wanted, got, format);
-        findings.iter().map(|finding| finding.line()).collect()
+        lines_of(&compare(wanted, got, format, &[]))
+    }
+
+    fn lines_of(comparison: &Comparison) -> Vec<String> {
+        let findings = comparison.findings.iter();
+        findings.map(|finding| finding.line()).collect()
+    }
+
+    #[test]
+    fn what_is_not_claimed_is_set_aside_and_nothing_else() {
+        let mtree = |text: &str| mtree::parse(&format!("#mtree v2.0\n{text}")).unwrap();
+        let files = "./d type=dir mode=0755 time=1.0\n./f type=file mode=0644 time=1.0\n\
+                     ./l type=link mode=0777 time=1.0 link=f\n";
+        let want = mtree(&format!(". type=dir mode=0755 time=1.0\n{files}"));
+        let other = files.replace("time=1", "time=2").replace("0644", "0600");
+        let got = mtree(&format!(". type=dir mode=0700 time=2.0\n{other}"));
+        let mode = "modified  ./f  mode  want 0644  got 0600";
+        let time =
+            |path: &str| format!("modified  {path}  time  want 1.000000000  got 2.000000000");
+        let root = "modified  .  mode  want 0755  got 0700";
+        let all = [
+            root.to_owned(),
+            time("."),
+            time("./d"),
+            mode.to_owned(),
+            time("./f"),
+            time("./l"),
+        ];
+        let one = |place: usize| all[place].clone();
+        let wanted = Wanted::OneOf {
+            trees: vec![("it".into(), want)],
+            reject: false,
+        };
+        for (lacks, left) in [
+            (vec![], (0..6).collect::<Vec<usize>>()),
+            (vec![Capability::Layers], (0..6).collect()),
+            (vec![Capability::RootAttributes], vec![2, 3, 4, 5]),
+            (vec![Capability::Times], vec![0, 3]),
+            (vec![Capability::DirectoryTimes], vec![0, 3, 4, 5]),
+            (vec![Capability::SymlinkTimes], vec![0, 1, 2, 3, 4]),
+            (vec![Capability::Times, Capability::RootAttributes], vec![3]),
+        ] {
+            let comparison = compare(&wanted, &got, Format::Dir, &lacks);
+            let mut left: Vec<String> = left.into_iter().map(one).collect();
+            let mut lines = lines_of(&comparison);
+            left.sort();
+            lines.sort();
+            assert_eq!(lines, left, "{lacks:?}");
+            let set_aside: Vec<Capability> = comparison.unclaimed.into_iter().collect();
+            let mut expected = lacks.clone();
+            expected.retain(|capability| *capability != Capability::Layers);
+            expected.sort();
+            assert_eq!(set_aside, expected);
+        }
     }
 
     #[test]
@@ -115,8 +210,9 @@ mod tests {
             ],
             reject: false,
         };
-        let second = compare(&wanted, &tree(&["a"]), Format::Dir);
-        assert_eq!(second, (Vec::new(), Some("second".to_owned())));
+        let second = compare(&wanted, &tree(&["a"]), Format::Dir, &[]);
+        assert_eq!(second.outcome.as_deref(), Some("second"));
+        assert_eq!(lines_of(&second), [""; 0]);
         let neither = tree(&["a", "x"]);
         assert_eq!(lines(&wanted, &neither, Format::Dir), ["extra     ./x"]);
     }

@@ -104,13 +104,32 @@ pub enum Need {
 }
 
 /// Something a runner cannot do by design.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
     /// Images with more than one layer.
     Layers,
     /// The root directory's own owner, mode, time and extended attributes.
     RootAttributes,
+    /// Modification times of anything.
+    Times,
+    /// Modification times of directories.
+    DirectoryTimes,
+    /// Modification times of symbolic links.
+    SymlinkTimes,
+}
+
+impl Capability {
+    /// What is not claimed, in words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Capability::Layers => "images of several layers",
+            Capability::RootAttributes => "the root's own attributes",
+            Capability::Times => "modification times",
+            Capability::DirectoryTimes => "modification times of directories",
+            Capability::SymlinkTimes => "modification times of symbolic links",
+        }
+    }
 }
 
 /// The text of a `runner.toml`.

@@ -173,8 +173,6 @@ faults! {
     SymlinkHardlinksCopied = "symlink-hardlinks-copied",
     /// A hard link to an empty file becomes a file of its own.
     EmptyHardlinksCopied = "empty-hardlinks-copied",
-    /// A hard link's own header sets the attributes of the file.
-    HardlinkSetsAttributes = "hardlink-sets-attributes",
     /// A hard link to a symbolic link is made to what the link leads to.
     HardlinkFollowsLink = "hardlink-follows-link",
     /// A hard link to a directory is made.

@@ -128,7 +128,7 @@ impl Answer {
                 }
             }
             Kind::WalkDone if walking => self.finish_walk(&frame.payload, job)?,
-            Kind::StackFailed if walking && !job.stacks.is_empty() && self.entries.is_empty() => {
+            Kind::StackFailed if walking && job.walks_several() && self.entries.is_empty() => {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.stacks.push(Err(why));
@@ -183,11 +183,11 @@ impl Answer {
         mtree.append(&mut self.xattrs);
         self.contents = Contents::default();
         self.walked += 1;
-        if job.stacks.is_empty() {
-            self.boot.mtree = Some(mtree);
-        } else {
+        if job.walks_several() {
             let read_errors = std::mem::take(&mut self.boot.read_errors);
             self.boot.stacks.push(Ok(Walked { mtree, read_errors }));
+        } else {
+            self.boot.mtree = Some(mtree);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ fn job() -> Job {
         nonce: NONCE,
         filesystem: "ext4".to_owned(),
         profile: "ro".to_owned(),
-        layers: 0,
+        partitions: 0,
         walk: true,
         stacks: Vec::new(),
         command_time_limit: Duration::from_secs(1),

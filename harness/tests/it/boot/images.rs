@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use harness::boot::Job;
+use harness::boot::{Arrangement, Job};
 use harness::case::{Content, Device, Time};
 use harness::check::Reason;
 use harness::image::erofs::{Filesystem, Inode, Kind};
@@ -216,7 +216,7 @@ impl Image {
     pub(crate) fn job<'a>(&'a self, commands: &'a [Vec<u8>]) -> Job<'a> {
         Job {
             images: std::slice::from_ref(&self.path),
-            is_stack: false,
+            arrangement: Arrangement::Single,
             filesystem: self.filesystem,
             profile: Profile::Ro,
             upper: None,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::boot::{Boot, Failure, Job, Machine, Mode, Outcome, Writer};
+use harness::boot::{Arrangement, Boot, Failure, Job, Machine, Mode, Outcome, Writer};
 use harness::runner::Profile;
 
 use super::images::{self, Image, Tree};
@@ -238,7 +238,10 @@ fn a_hostile_program_reaches_nothing_in_any_profile() {
         let commands = [b"/hostile look".to_vec()];
         let job = Job {
             profile,
-            is_stack: profile == Profile::Layers,
+            arrangement: match profile {
+                Profile::Layers => Arrangement::Stack,
+                _ => Arrangement::Single,
+            },
             ..image.job(&commands)
         };
         let seen = machine.boot(&job).unwrap();
@@ -277,7 +280,7 @@ fn stack(machine: &Machine, images: &[PathBuf], profile: Profile, commands: &[&s
     let commands: Vec<Vec<u8>> = commands.iter().map(|one| one.as_bytes().into()).collect();
     let job = Job {
         images,
-        is_stack: true,
+        arrangement: Arrangement::Stack,
         filesystem: "erofs",
         profile,
         upper: None,
@@ -403,7 +406,7 @@ fn as_many_layers_as_the_kernel_stacks() {
     };
     let job = Job {
         images: &images,
-        is_stack: true,
+        arrangement: Arrangement::Stack,
         filesystem: "erofs",
         profile: Profile::Layers,
         upper: None,

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use bstr::{BString, ByteSlice as _};
 use fs_err as fs;
-use harness::boot::{Boot, Job, Mode};
+use harness::boot::{Arrangement, Boot, Job, Mode};
 use harness::case::{Content, Device, Time};
 use harness::image::erofs::{Filesystem, Inode, InodeId, Kind};
 use harness::runner::Profile;
@@ -215,7 +215,7 @@ fn boot_of(bytes: &[u8], commands: &[Vec<u8>]) -> Option<Boot> {
     fs::write(&image, bytes).unwrap();
     let job = Job {
         images: &[image],
-        is_stack: false,
+        arrangement: Arrangement::Single,
         filesystem: "erofs",
         profile: Profile::Ro,
         upper: None,

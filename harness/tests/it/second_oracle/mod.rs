@@ -15,7 +15,7 @@ use std::io::Write as _;
 
 use bstr::{BString, ByteSlice as _};
 use fs_err as fs;
-use harness::boot::{Boot, Job, Mode, Walked};
+use harness::boot::{Arrangement, Boot, Job, Mode, Walked};
 use harness::case::{Content, Corpus, Device, Entry, Kind as EntryKind, Layer};
 use harness::image::erofs::{Filesystem, Inode, Kind};
 use harness::runner::Profile;
@@ -90,7 +90,7 @@ impl Disk {
         fs::write(&image, self.tree.write().unwrap()).unwrap();
         let job = Job {
             images: &[image],
-            is_stack: false,
+            arrangement: Arrangement::Single,
             filesystem: "erofs",
             profile: Profile::Ro,
             upper: None,

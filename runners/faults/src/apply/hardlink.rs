@@ -5,7 +5,6 @@ use super::place::leads_out;
 use super::walk::Place;
 use crate::name::components;
 use crate::rootfs::{Content, Id};
-use crate::tar::{Attributes, Entry};
 use crate::{Fault, Refusal};
 
 impl Applier {
@@ -14,7 +13,6 @@ impl Applier {
         dir: Id,
         name: &[u8],
         target: &[u8],
-        entry: &Entry,
     ) -> Result<(), Refusal> {
         if self.is(Fault::HardlinkTargetOnHost) && (target.starts_with(b"/") || leads_out(target)) {
             self.outside.push(target.escape_ascii().to_string());
@@ -35,7 +33,7 @@ impl Applier {
         if self.rootfs.node(id).content.is_dir() && !self.is(Fault::DirectoryHardlinkAccepted) {
             return Err(Refusal::new("a hard link to a directory"));
         }
-        let id = self.hardlink_node(id, entry);
+        let id = self.hardlink_node(id);
         self.put(dir, name, id);
         Ok(())
     }
@@ -75,7 +73,7 @@ impl Applier {
     }
 
     /// The node that a further name for `id` stands for.
-    pub(super) fn hardlink_node(&mut self, id: Id, entry: &Entry) -> Id {
+    pub(super) fn hardlink_node(&mut self, id: Id) -> Id {
         let mut node = self.rootfs.node(id).clone();
         let is_empty = matches!(&node.content, Content::File(bytes) if bytes.is_empty());
         let is_lower = id < self.lower;
@@ -88,15 +86,6 @@ impl Applier {
             Some(Fault::LowerHardlinkEmpty) if is_lower => {
                 node.content = Content::File([].into());
                 self.rootfs.add(node)
-            }
-            Some(Fault::HardlinkSetsAttributes) => {
-                let xattrs = node.attributes.xattrs;
-                let attributes = entry.attributes.clone();
-                self.rootfs.node_mut(id).attributes = Attributes {
-                    xattrs,
-                    ..attributes
-                };
-                id
             }
             _ => id,
         }

@@ -43,7 +43,7 @@ impl Applier {
         }
         match &entry.kind {
             Kind::Directory => self.place_directory(above, dir, name, entry),
-            Kind::Hardlink(target) => self.place_hardlink(dir, name, target, entry),
+            Kind::Hardlink(target) => self.place_hardlink(dir, name, target),
             kind => self.place_leaf(above, dir, name, kind, entry),
         }
     }

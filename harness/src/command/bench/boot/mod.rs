@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use super::race::{Sample, race};
 use super::{Home, Host, load_average, write_json};
-use crate::boot::{self, Job, Outcome};
+use crate::boot::{self, Arrangement, Job, Outcome};
 use crate::case::Case;
 use crate::command::{EXIT_GREEN, EXIT_RED, find};
 use crate::image;
@@ -208,7 +208,7 @@ fn time(
     let begin = Instant::now();
     let boot = way.machine.boot(&Job {
         images: std::slice::from_ref(&disk.path),
-        is_stack: false,
+        arrangement: Arrangement::Single,
         filesystem: disk.format.word(),
         profile: Profile::Ro,
         upper: None,
