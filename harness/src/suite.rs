@@ -177,7 +177,12 @@ impl Suite {
             embargo: trial.question.embargo || is_embargoed(trial),
         };
         let result = match prepared {
-            Some(prepared) => trial.run_prepared(&self.equipment, prepared),
+            Some(prepared) => {
+                let failure = self.known_failure(trial);
+                let stands =
+                    |outcome: &Outcome| !judge(outcome, failure.as_ref(), &self.forbidden).is_red();
+                trial.run_prepared(&self.equipment, prepared, &stands)
+            }
             None => trial.run(&self.equipment),
         };
         match result {
@@ -197,19 +202,7 @@ impl Suite {
     }
 
     fn judge(&self, trial: &Trial<'_>, result: TrialResult, record: &mut TrialRecord) {
-        let known = self.known(trial);
-        let failure = known.map(|(runner, known)| {
-            let kinds = known.kinds.iter();
-            let kinds: Vec<_> = kinds.filter_map(|kind| FindingKind::named(kind)).collect();
-            // What only a second conversion shows is not gone because there was none.
-            let is_asked =
-                self.equipment.repeat || kinds.iter().any(|kind| *kind != FindingKind::Unstable);
-            let is_case = known.cases.contains(&trial.question.id);
-            KnownFailure {
-                decides: is_asked && is_case && decides(trial.chain, runner),
-                kinds,
-            }
-        });
+        let (known, failure) = (self.known(trial), self.known_failure(trial));
         let mut verdict = judge(&result.outcome, failure.as_ref(), &self.forbidden);
         let forbidden = result
             .unchecked
@@ -240,6 +233,21 @@ impl Suite {
         record.answer = result.answer;
         record.outcome = result.outcome_name;
         record.kept = result.kept.map(|kept| short(&kept));
+    }
+
+    /// What is known of a trial, for judging it.
+    fn known_failure(&self, trial: &Trial<'_>) -> Option<KnownFailure> {
+        let (runner, known) = self.known(trial)?;
+        let kinds = known.kinds.iter();
+        let kinds: Vec<_> = kinds.filter_map(|kind| FindingKind::named(kind)).collect();
+        // What only a second conversion shows is not gone because there was none.
+        let is_asked =
+            self.equipment.repeat || kinds.iter().any(|kind| *kind != FindingKind::Unstable);
+        let is_case = known.cases.contains(&trial.question.id);
+        Some(KnownFailure {
+            decides: is_asked && is_case && decides(trial.chain, runner),
+            kinds,
+        })
     }
 
     /// The known failure that covers a trial: the first stage's that has one, for this very case or, of a

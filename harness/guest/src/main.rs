@@ -65,19 +65,19 @@ fn init() -> io::Result<()> {
     create_dir_all(ROOT)?;
     modules::load()?;
     let disks = Disk::release_all()?;
-    let mut runner = Runner::start()?;
+    let runner = Runner::start()?;
     let (mut conversation, job) = Port::open()?.wait()?;
     conversation.send(Kind::Accepted, &[])?;
-    if let Err(error) = work(&disks, &mut runner, &job, &mut conversation) {
+    if let Err(error) = work(&disks, runner, &job, &mut conversation) {
         conversation.send(Kind::InitFailed, error.to_string().as_bytes())?;
     }
     conversation.end()
 }
 
-fn work(disks: &[Disk], runner: &mut Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
+fn work(disks: &[Disk], mut runner: Runner, job: &Job, to: &mut Conversation) -> io::Result<()> {
     let disks: Vec<String> = disks.iter().map(Disk::attach).collect::<io::Result<_>>()?;
     if job.is_shelf() {
-        return walk_shelf(&disks, job, to);
+        return walk_shelf(&disks, runner, job, to);
     }
     let root = match Root::mount(job, &disks) {
         Ok(root) => root,
@@ -113,12 +113,24 @@ fn work(disks: &[Disk], runner: &mut Runner, job: &Job, to: &mut Conversation) -
     to.send(Kind::Written, &written.encode())
 }
 
-/// Mounts each image, walks it and takes it away again. One that cannot be mounted is told as such.
-fn walk_shelf(disks: &[String], job: &Job, to: &mut Conversation) -> io::Result<()> {
+/// Mounts each image, walks it, runs the commands in it and takes it away again. One that cannot be mounted
+/// is told as such.
+fn walk_shelf(
+    disks: &[String],
+    runner: Runner,
+    job: &Job,
+    to: &mut Conversation,
+) -> io::Result<()> {
+    let mut first = Some(runner);
     for number in 0..job.partitions {
         match Root::of_shelf(job, disks, number) {
             Ok(root) => {
                 walk::walk(open(ROOT)?, to)?;
+                if !job.commands.is_empty() {
+                    let mut runner = first.take().map_or_else(Runner::start, Ok)?;
+                    runner.run(job, to)?;
+                    runner.finish()?;
+                }
                 root.unmount()?;
             }
             Err(Trouble::Init(error)) => return Err(error),

@@ -12,11 +12,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat, symlink};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_move};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_move, unmount,
+};
 use rustix::process::{Pid, PidfdFlags, chdir, chroot, pidfd_open};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 
@@ -61,6 +63,8 @@ impl Runner {
     /// Starts the runner, and waits until it waits for the job. That is before the host makes its
     /// snapshot, so that none of it is to be done again for each image.
     pub fn start() -> io::Result<Runner> {
+        // A namespace for children is not replaced by another, only by one's own.
+        setns(File::open("/proc/self/ns/pid")?, CloneFlags::CLONE_NEWPID)?;
         unshare(CloneFlags::CLONE_NEWPID)?;
         let mut process = Command::new("/proc/self/exe")
             .arg(RUN)
@@ -95,6 +99,17 @@ impl Runner {
         let written = Written::decode(&self.read()?.payload)?;
         self.process.wait()?;
         Ok(written)
+    }
+
+    /// Waits for the end of a runner that wrote nothing and takes away what it left on the stage; after it,
+    /// another can be started.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.process.wait()?;
+        for name in ["proc", "dev"] {
+            let target = format!("{STAGE}/{name}");
+            unmount(&target, UnmountFlags::DETACH).map_err(at("unmount", &target))?;
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> io::Result<Frame> {

@@ -119,8 +119,8 @@ pub enum Arrangement {
     Single,
     /// They are the layers of a stack, base layer first, even if there is only one.
     Stack,
-    /// They have nothing to do with each other: each is mounted, walked and taken away again, and nothing
-    /// is run.
+    /// They have nothing to do with each other: each is mounted, walked, has the commands run in it and is
+    /// taken away again.
     Shelf,
 }
 
@@ -149,6 +149,8 @@ pub struct Walked {
     pub mtree: Vec<u8>,
     /// The paths that could not be read, in the order met.
     pub read_errors: Vec<ReadError>,
+    /// What became of each command, on a shelf.
+    pub commands: Vec<CommandResult>,
 }
 
 /// Who wrote a file into the root.

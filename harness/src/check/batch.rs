@@ -1,8 +1,8 @@
 //! What many trials do together: their first conversions, for converters that take long to start, or the
 //! reading of their images by one guest.
 //!
-//! What comes of a batch counts only where it makes the trial pass; whatever else comes of it is asked
-//! again alone, so no verdict against a converter rests on what another image did to its daemon.
+//! What comes of a batch counts only where the trial passes or fails as it is known to; whatever else comes
+//! of it is asked again alone, so nothing new is said of a converter for what another image did to its daemon.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct Prepared {
     pub(super) question: Converted,
     /// Of its twin, where it has one.
     pub(super) twin: Option<Converted>,
-    /// What a guest read of the question's image.
+    /// What a guest read of the question's image, whose shell, where it has one, answered.
     pub(super) tree: Option<Tree>,
 }
 
@@ -36,6 +36,8 @@ pub enum Together {
     Convert,
     /// Have its image read by a guest.
     Read,
+    /// Have its image read and its shell asked by a guest.
+    ReadAndAsk,
 }
 
 /// What this trial can do together with others of its chain.
@@ -48,7 +50,10 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
     if takes_batches && !trial.question.privileged {
         return Some(Together::Convert);
     }
-    shelf::is_only_read(trial, equipment).then_some(Together::Read)
+    shelf::fits(trial, equipment).then(|| match shelf::is_asked(trial.question) {
+        true => Together::ReadAndAsk,
+        false => Together::Read,
+    })
 }
 
 /// Does for these trials, which are of one chain, what they do together, below the folder `work`. A trial
@@ -65,7 +70,7 @@ pub fn prepare(
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
     match what {
         Together::Convert => prepare_conversions(trials, equipment, work),
-        Together::Read => shelf::prepare(trials, equipment, work),
+        Together::Read | Together::ReadAndAsk => shelf::prepare(trials, equipment, work),
     }
 }
 

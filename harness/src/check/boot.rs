@@ -118,8 +118,8 @@ pub(super) fn read(
         .transpose()
 }
 
-/// Has one guest read each of these images in full; `None` for one that it cannot read. What one of them
-/// does to the guest leaves nothing to be said of any.
+/// Has one guest read each of these images in full and, if `is_asked`, its shell answer; `None` for one with
+/// which either fails. What one of them does to the guest leaves nothing to be said of any.
 ///
 /// # Errors
 ///
@@ -127,20 +127,31 @@ pub(super) fn read(
 pub(super) fn read_shelf(
     machine: &Machine,
     images: &Images,
+    is_asked: bool,
     transcript: &Path,
 ) -> anyhow::Result<Vec<Option<Tree>>> {
+    let nonce = nonce()?;
+    let commands = match is_asked {
+        true => vec![format!("echo {nonce}").into_bytes()],
+        false => Vec::new(),
+    };
     let boot = machine.boot(&Job {
         arrangement: Arrangement::Shelf,
-        ..job(images, Profile::Ro, &[], transcript)
+        ..job(images, Profile::Ro, &commands, transcript)
     })?;
-    let walked = boot.stacks.into_iter().map(|walked| match walked {
-        Ok(walked) if boot.failure.is_none() && walked.read_errors.is_empty() => {
-            let tree = read::guest(&walked.mtree).map_err(anyhow::Error::msg)?;
-            Ok(Some(tree))
-        }
-        _ => Ok(None),
-    });
-    let mut trees: Vec<Option<Tree>> = walked.collect::<anyhow::Result<_>>()?;
+    let said = format!("{nonce}\n");
+    let is_right = |result: &boot::CommandResult| answer(result, "the nonce", &said).is_none();
+    let mut trees = Vec::new();
+    for walked in boot.stacks {
+        let walked = walked.ok().filter(|walked| {
+            let is_whole = boot.failure.is_none() && walked.read_errors.is_empty();
+            is_whole
+                && walked.commands.len() == commands.len()
+                && walked.commands.iter().all(is_right)
+        });
+        let tree = walked.map(|walked| read::guest(&walked.mtree).map_err(anyhow::Error::msg));
+        trees.push(tree.transpose()?);
+    }
     trees.resize(images.paths.len(), None);
     Ok(trees)
 }

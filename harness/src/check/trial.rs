@@ -143,7 +143,8 @@ impl Trial<'_> {
         self.attempt(equipment, None)
     }
 
-    /// Runs the trial with what a batch made for it. Only a pass counts; all else is run alone.
+    /// Runs the trial with what was made for it together with others. Where that leads to an outcome that
+    /// does not `stand`, as news would not, the trial is run alone.
     ///
     /// # Errors
     ///
@@ -152,9 +153,10 @@ impl Trial<'_> {
         &self,
         equipment: &Equipment,
         prepared: Prepared,
+        stands: &dyn Fn(&Outcome) -> bool,
     ) -> anyhow::Result<TrialResult> {
         match self.attempt(equipment, Some(prepared)) {
-            Ok(result) if matches!(result.outcome, Outcome::Pass) => Ok(result),
+            Ok(result) if stands(&result.outcome) => Ok(result),
             _ => self.run(equipment),
         }
     }

@@ -1,6 +1,6 @@
-//! Batches: what comes of one counts where it makes a trial pass, and nowhere else.
+//! Batches and shelves: what comes of one counts where it is no news, and nowhere else.
 
-use crate::project::{Project, Said, both};
+use crate::project::{PLAIN, Project, Said, both};
 use crate::require::contained;
 
 /// Alone it does what `alone` says, in a batch what `batch` says.
@@ -85,6 +85,81 @@ fn what_a_batch_does_wrong_is_asked_again_alone() {
             .prints("2 pass");
         let said = run(&project(WRONG, &batch), &["--once"]).is(1);
         assert!(!said.stdout.contains("2 pass"), "{batch}\n{}", said.stdout);
+    }
+}
+
+#[test]
+fn a_batch_is_enough_to_fail_as_it_is_known_to() {
+    if !contained("batches") {
+        return;
+    }
+    let refused = ALL.replace("echo $status", "rm -f \"$to/rootfs\"; echo 3");
+    let project = project(RIGHT, &refused);
+    let known = |kind: &str| {
+        let text = format!(
+            "[[known]]\ncases = ['name/plain']\nkinds = ['{kind}']\nreason = 'r'\nlink = 'l'\n"
+        );
+        project.write("runners/daemon/expectations.toml", &text);
+    };
+    known("rejected");
+    run(&project, &["--once"])
+        .is(0)
+        .prints("1 pass   0 fail   1 known");
+    // Alone it would pass, which is news.
+    known("crash");
+    run(&project, &["--once"])
+        .is(1)
+        .prints("1 pass   0 fail   0 known   1 fixed");
+}
+
+/// A packer that makes something else of a directory that has `etc/other`.
+fn packer(project: &Project, other: &str) {
+    let script =
+        format!("if test -e \"$1/etc/other\"; then {other}; else mkfs.erofs -T0 \"$2\" \"$1\"; fi");
+    let descriptor = format!(
+        "summary = 'x'\ninput = 'dir'\noutput = 'erofs'\n\
+         command = ['sh', '-c', '''{script}''', 'sh', '{{in}}', '{{out}}']\n\
+         version = ['mkfs.erofs', '-V']\nlacks = ['root-attributes']\nroots = ['bookworm']\n"
+    );
+    project.write("runners/packer/runner.toml", &descriptor);
+}
+
+#[test]
+fn an_image_among_others_is_judged_as_if_it_were_alone() {
+    let shell = "{ file = \"bin/sh\", asset = \"sh\", mode = 0o755 }";
+    let with = |entry: &str| PLAIN.replace("entries = [", &format!("entries = [{entry}, "));
+    let other = "{ file = \"etc/other\", text = \"\" }";
+    let project = Project::with_cases(&[
+        ("name/a", PLAIN),
+        ("name/b", &with(other)),
+        ("name/c", PLAIN),
+        ("name/d", &with(shell)),
+        ("name/e", &with(&format!("{shell}, {other}"))),
+        ("name/f", &with(shell)),
+    ]);
+    for (other, why) in [
+        (
+            "truncate -s 65536 \"$2\"",
+            "the guest cannot mount the image",
+        ),
+        (
+            "mkdir $TMPDIR/x && cp -a \"$1/.\" $TMPDIR/x && rm -rf $TMPDIR/x/bin $TMPDIR/x/etc/plain && \
+             mkfs.erofs -T0 \"$2\" $TMPDIR/x && rm -rf $TMPDIR/x",
+            "missing   ./etc/plain",
+        ),
+        ("exit 7", "exit 7"),
+    ] {
+        packer(&project, other);
+        let asked = ["run", "--converter", "native+packer", "--once", "--verbose"];
+        let said = project.harness(&asked);
+        if said.stdout.contains("no machine to boot in") {
+            return crate::boot::machine::not_checked("no machine to boot in");
+        }
+        let said = said.is(1).prints("4 pass   2 fail").prints(why);
+        for line in said.stdout.lines().filter(|line| line.starts_with("pass ")) {
+            let has_shell = line.contains("name/d") || line.contains("name/f");
+            assert_eq!(line.contains("/bin/sh answered"), has_shell, "{line}");
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl Answer {
                 }
             }
             Kind::WalkDone if walking => self.finish_walk(&frame.payload, job)?,
-            Kind::StackFailed if walking && job.walks_several() && self.entries.is_empty() => {
+            Kind::StackFailed if walking && job.walks_several() && self.is_between(job) => {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.stacks.push(Err(why));
@@ -138,6 +138,14 @@ impl Answer {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.failure = Some(Failure::Mount(why));
+            }
+            Kind::Command if job.is_shelf() => {
+                let commands = self
+                    .commands_of_last()
+                    .filter(|all| all.len() < job.commands.len());
+                let commands =
+                    commands.ok_or_else(|| unexpected("a command too many".to_owned()))?;
+                commands.push(CommandResult::decode(&frame.payload)?);
             }
             Kind::Command if self.boot.commands.len() < job.commands.len() => {
                 self.boot
@@ -171,6 +179,11 @@ impl Answer {
     }
 
     fn finish_walk(&mut self, payload: &[u8], job: &wire::Job) -> io::Result<()> {
+        if !self.is_answered(job) {
+            return Err(unexpected(
+                "a tree before the commands of the last".to_owned(),
+            ));
+        }
         let lines = self.entries.iter().filter(|byte| **byte == b'\n').count() as u64;
         if payload != lines.to_le_bytes() {
             return Err(unexpected(format!(
@@ -184,8 +197,12 @@ impl Answer {
         self.contents = Contents::default();
         self.walked += 1;
         if job.walks_several() {
-            let read_errors = std::mem::take(&mut self.boot.read_errors);
-            self.boot.stacks.push(Ok(Walked { mtree, read_errors }));
+            let walked = Walked {
+                mtree,
+                read_errors: std::mem::take(&mut self.boot.read_errors),
+                commands: Vec::new(),
+            };
+            self.boot.stacks.push(Ok(walked));
         } else {
             self.boot.mtree = Some(mtree);
         }
@@ -197,8 +214,13 @@ impl Answer {
         if sentinel != self.chain.sentinel() {
             return Err(Broken::Forged("a sentinel that does not match".to_owned()));
         }
+        let commands = match job.is_shelf() {
+            true => 0,
+            false => job.commands.len(),
+        };
         let complete = self.walked == job.walks()
-            && self.boot.commands.len() == job.commands.len()
+            && self.is_answered(job)
+            && self.boot.commands.len() == commands
             && self.boot.written.is_some() != job.mark.is_empty();
         if complete || self.boot.failure.is_some() {
             Ok(())
@@ -206,6 +228,27 @@ impl Answer {
             Err(Broken::Forged(
                 "a sentinel before all was answered".to_owned(),
             ))
+        }
+    }
+
+    /// Whether nothing of the next tree has come, and all of the last.
+    fn is_between(&self, job: &wire::Job) -> bool {
+        self.entries.is_empty() && self.is_answered(job)
+    }
+
+    /// Whether, on a shelf, every command in the image that was walked last has its result.
+    fn is_answered(&self, job: &wire::Job) -> bool {
+        match self.boot.stacks.last() {
+            Some(Ok(walked)) if job.is_shelf() => walked.commands.len() == job.commands.len(),
+            _ => true,
+        }
+    }
+
+    /// The results of the commands of the image that was walked last.
+    fn commands_of_last(&mut self) -> Option<&mut Vec<CommandResult>> {
+        match self.boot.stacks.last_mut() {
+            Some(Ok(walked)) if self.entries.is_empty() => Some(&mut walked.commands),
+            _ => None,
         }
     }
 

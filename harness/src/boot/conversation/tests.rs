@@ -375,6 +375,60 @@ fn stacks_are_told_one_by_one() {
 }
 
 #[test]
+fn a_shelf_is_told_image_by_image() {
+    let shelf = Job {
+        profile: crate::boot::wire::SHELF.to_owned(),
+        partitions: 2,
+        commands: vec![b"one".to_vec(), b"two".to_vec()],
+        ..job()
+    };
+    let said = |text: &str| {
+        let result = CommandResult {
+            outcome: Outcome::Exited(0),
+            output: text.into(),
+        };
+        (Kind::Command, result.encode())
+    };
+    let tree = [
+        (Kind::SmallContents, b"\x03\0\0\0abc".to_vec()),
+        (Kind::Entries, b"./a type=file size=0 sha256=@0\n".to_vec()),
+        (Kind::WalkDone, 1u64.to_le_bytes().to_vec()),
+    ];
+    let one = [&tree[..], &[said("1"), said("2")]].concat();
+    let refused = (Kind::StackFailed, encode_error(22, b"mount as erofs: bad"));
+    let last = [&one[..], std::slice::from_ref(&refused)].concat();
+    let (boot, broken) = hear_as(&shelf, &last, None);
+    assert_eq!(broken, None);
+    assert_eq!((boot.mtree, boot.commands), (None, Vec::new()));
+    let walked = boot.stacks[0].as_ref().unwrap();
+    let outputs: Vec<&[u8]> = walked.commands.iter().map(|one| &one.output[..]).collect();
+    assert_eq!(outputs, [b"1", b"2"]);
+    assert_eq!(boot.stacks[1], Err("mount as erofs: bad".to_owned()));
+
+    let forged = |frames: &[&[(Kind, Vec<u8>)]], because: &str| match hear_as(
+        &shelf,
+        &frames.concat(),
+        None,
+    )
+    .1
+    {
+        Some(Broken::Forged(what)) => assert!(what.contains(because), "{what}"),
+        other => panic!("{other:?}"),
+    };
+    let refused = std::slice::from_ref(&refused);
+    forged(&[&one], "before all was answered");
+    forged(&[&one, &tree], "before all was answered");
+    forged(&[refused, &one, &tree], "out of turn");
+    forged(&[&tree, &tree], "before the commands of the last");
+    forged(&[&tree, refused], "StackFailed out of turn");
+    forged(&[&one, &[said("3")]], "a command too many");
+    forged(&[&[said("0")], &one], "a command too many");
+    forged(&[refused, &[said("0")]], "a command too many");
+    forged(&[&tree, &[said("1")], refused], "StackFailed out of turn");
+    forged(&[&one, &tree[..2], &[said("3")]], "a command too many");
+}
+
+#[test]
 fn the_job_is_handed_to_an_init_that_asks_for_it() {
     let (host, mut guest) = UnixStream::pair().unwrap();
     let init = std::thread::spawn(move || {

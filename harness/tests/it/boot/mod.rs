@@ -4,6 +4,7 @@ mod images;
 pub(crate) mod machine;
 mod process;
 mod profiles;
+mod shelf;
 
 use std::path::Path;
 use std::time::Duration;

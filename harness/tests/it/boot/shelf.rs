@@ -1,0 +1,108 @@
+//! Images that share a machine: what one is, or does, changes nothing of what is seen of another.
+
+use std::path::PathBuf;
+
+use harness::boot::{Arrangement, Boot, Job, Machine, Mode, Outcome};
+
+use super::images::{self, Image, Tree};
+use super::machine::{boot, machine};
+use super::{HELLO, hostile};
+
+/// What is seen of these images by one guest.
+fn shelf(machine: &Machine, images: &[&Image], commands: &[&str]) -> Boot {
+    let paths: Vec<PathBuf> = images.iter().map(|image| image.path().to_owned()).collect();
+    several(machine, images[0], &paths, commands)
+}
+
+/// The same of files that are of the type of `like`.
+fn several(machine: &Machine, like: &Image, paths: &[PathBuf], commands: &[&str]) -> Boot {
+    let commands: Vec<Vec<u8>> = commands.iter().map(|one| one.as_bytes().into()).collect();
+    let job = Job {
+        images: paths,
+        arrangement: Arrangement::Shelf,
+        ..like.job(&commands)
+    };
+    machine.boot(&job).unwrap()
+}
+
+#[test]
+fn each_image_is_seen_as_if_it_were_alone() {
+    let tree = Tree::new();
+    let (Some(machine), Some(whole)) = (machine(Mode::Snapshot), tree.erofs(&[])) else {
+        return;
+    };
+    let mut garbage = whole.copy();
+    garbage.zero(0, 4096);
+    let folder = tempfile::tempdir().unwrap();
+    let without = folder.path().join("without.erofs");
+    let bytes = images::layer(&[("etc/name", "other\n")]).write().unwrap();
+    std::fs::write(&without, bytes).unwrap();
+    let paths = [whole.path(), garbage.path(), &without, whole.path()].map(PathBuf::from);
+    let commands = [HELLO, "exit 3"];
+    let seen = several(machine, &whole, &paths, &commands);
+    assert_eq!((&seen.failure, seen.stacks.len()), (&None, 4));
+    let why = seen.stacks[1].as_ref().unwrap_err();
+    assert!(why.starts_with("mount as erofs: "), "{why}");
+    for number in [0, 2, 3] {
+        let walked = seen.stacks[number].as_ref().unwrap();
+        let alone = machine
+            .boot(&Job {
+                images: &paths[number..=number],
+                ..whole.job(&commands.map(|one| one.as_bytes().into()))
+            })
+            .unwrap();
+        assert_eq!(alone.failure, None);
+        assert_eq!(Some(&walked.mtree), alone.mtree.as_ref());
+        assert_eq!(walked.commands, alone.commands);
+        assert_eq!(walked.read_errors, []);
+    }
+    let walked = seen.stacks[2].as_ref().unwrap();
+    assert!(matches!(walked.commands[0].outcome, Outcome::NotStarted(_)));
+    let only_read = several(machine, &whole, &paths, &[]);
+    for (asked, read) in seen.stacks.iter().zip(&only_read.stacks) {
+        let tree = |walked: &Result<harness::boot::Walked, String>| {
+            walked.as_ref().map(|walked| walked.mtree.clone()).ok()
+        };
+        assert_eq!(tree(asked), tree(read));
+    }
+}
+
+#[test]
+fn an_unreadable_file_is_told_of_its_own_image() {
+    let tree = Tree::new();
+    tree.big_file();
+    let (Some(machine), Some(whole)) = (machine(Mode::Snapshot), tree.erofs(&["-zlz4"])) else {
+        return;
+    };
+    let mut damaged = whole.copy();
+    let length = std::fs::metadata(damaged.path()).unwrap().len();
+    damaged.truncate(2);
+    let seen = shelf(machine, &[&whole, &damaged, &whole], &["echo hello"]);
+    assert_eq!(seen.failure, None, "{length} bytes");
+    let errors = |number: usize| match &seen.stacks[number] {
+        Ok(walked) => walked.read_errors.len(),
+        Err(_) => usize::MAX,
+    };
+    assert_eq!((errors(0), errors(2)), (0, 0));
+    assert!(errors(1) > 0);
+}
+
+#[test]
+fn a_hostile_program_reaches_nothing_of_the_next_image() {
+    let whole = Tree::new().ext4();
+    let (Some(machine), Some(hostile), Some(whole)) = (machine(Mode::Snapshot), hostile(), whole)
+    else {
+        return;
+    };
+    let commands = ["/hostile look", "echo hello"];
+    let seen = shelf(machine, &[&hostile, &whole], &commands);
+    assert_eq!(seen.failure, None);
+    let walked = |number: usize| seen.stacks[number].as_ref().unwrap();
+    let output = String::from_utf8_lossy(&walked(0).commands[0].output).into_owned();
+    assert!(output.ends_with("looked\n"), "{output}");
+    assert!(!output.contains("reached"), "{output}");
+    let alone = boot(machine, &whole, &commands);
+    assert_eq!(alone.mtree.as_ref(), Some(&walked(1).mtree));
+    assert_eq!(alone.commands, walked(1).commands);
+    assert_eq!(alone.commands[1].output, b"hello\n");
+}
