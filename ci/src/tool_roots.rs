@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
-use crate::apt::captured;
+use crate::apt::{Archive, captured};
 use crate::real_image::Rights;
 use crate::workspace::{Workspace, publish};
 use crate::{apt, console, sources, tools};
@@ -163,32 +163,9 @@ impl ToolRoot {
         scratch: &Path,
     ) -> Result<BTreeSet<&'static str>> {
         let shell = &workspace.shell;
-        let apt = scratch.join("apt");
-        for name in ["lists/partial", "cache/archives/partial"] {
-            let path = apt.join(name);
-            fs::create_dir_all(&path).with_context(|| format!("making `{}`", path.display()))?;
-        }
-        let list = apt.join("sources.list");
-        let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let suite = self.suite;
-        fs::write(
-            &list,
-            format!("deb [signed-by={keyring}] {mirror} {suite} main\n"),
-        )
-        .with_context(|| format!("writing `{}`", list.display()))?;
-        fs::write(apt.join("status"), "").context("writing an empty dpkg status")?;
-        let shown = apt.display();
-        let configuration = apt.join("apt.conf");
-        let text = format!(
-            "Dir::State::lists \"{shown}/lists\";\nDir::State::status \"{shown}/status\";\n\
-             Dir::Cache \"{shown}/cache\";\nDir::Etc::sourcelist \"{shown}/sources.list\";\n\
-             Dir::Etc::sourceparts \"/nonexistent\";\nAcquire::Check-Valid-Until \"false\";\n\
-             Acquire::Languages \"none\";\n"
-        );
-        fs::write(&configuration, text)
-            .with_context(|| format!("writing `{}`", configuration.display()))?;
-        let _apt = shell.push_env("APT_CONFIG", &configuration);
-        captured(cmd!(shell, "apt-get -qq update").quiet())?;
+        let archive = Archive::fetch(shell, mirror, suite, scratch)?;
+        let _apt = archive.enter(shell);
         let mut offered = BTreeSet::new();
         for package in self.packages {
             if apt::policy(shell, package).is_ok_and(|known| known.candidate.is_some()) {

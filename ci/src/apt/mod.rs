@@ -1,7 +1,9 @@
 //! Debian's package tools: who may install, what is installed, which version comes from where.
 
+mod archive;
 mod policy;
 
+pub(crate) use archive::Archive;
 pub(crate) use policy::Policy;
 
 use std::process::Command;

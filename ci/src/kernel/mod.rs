@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use xshell::cmd;
 
+use crate::apt::Archive;
 use crate::workspace::{Workspace, publish};
-use crate::{apt, console};
+use crate::{apt, console, sources};
 
 /// Packages that depend on the current kernel, the smallest first: Debian's for virtual machines
 /// and for anything, then Ubuntu's.
@@ -24,7 +25,11 @@ const META_PACKAGES: [&str; 4] = [
     "linux-image-generic",
 ];
 
-/// The file that says which package the kernel came from.
+/// The suite that a kernel is taken from where it can be had: its EROFS reads every compression, that of
+/// the release before only LZ4.
+const SUITE: &str = "trixie";
+
+/// The file that says which package the kernel came from, after a line that says what was looked for.
 const PROVENANCE: &str = "PROVENANCE";
 
 /// Where the kernel is: `boot/vmlinuz-*` and `lib/modules/*` stand below.
@@ -32,15 +37,38 @@ pub(crate) fn directory(workspace: &Workspace) -> PathBuf {
     workspace.target("kernel")
 }
 
-/// The first line of `PROVENANCE` when a kernel is there.
+/// The package a kernel came from, when there is one and a look would find no other.
 pub(crate) fn present(workspace: &Workspace) -> Option<String> {
     let text = fs::read_to_string(directory(workspace).join(PROVENANCE)).ok()?;
-    text.lines().next().map(str::to_owned)
+    let (asked, packages) = text.split_once('\n')?;
+    let is_ours = asked == looked_for();
+    is_ours.then(|| packages.lines().next().map(str::to_owned))?
 }
 
-/// Fetches and unpacks the newest kernel the configured sources offer that can do everything the
-/// guest needs.
+fn looked_for() -> String {
+    format!("# looked for: {SUITE}, then this machine's sources")
+}
+
+/// Fetches and unpacks the newest kernel that can do everything the guest needs: of [`SUITE`], else of what
+/// the configured sources offer.
 pub(crate) fn fetch(workspace: &Workspace) -> Result<()> {
+    let shell = &workspace.shell;
+    let scratch = workspace.scratch("lists")?;
+    let archive = sources::debian_mirror(shell)
+        .and_then(|mirror| Archive::fetch(shell, &mirror, SUITE, scratch.path()));
+    let newer = archive.and_then(|archive| {
+        let _apt = archive.enter(shell);
+        fetch_any(workspace)
+    });
+    newer.or_else(|error| {
+        console::problem(&format!(
+            "setup: no kernel of {SUITE}, so one of this machine's release: {error:#}"
+        ));
+        fetch_any(workspace)
+    })
+}
+
+fn fetch_any(workspace: &Workspace) -> Result<()> {
     let mut reasons = Vec::new();
     for meta in META_PACKAGES {
         match fetch_from(workspace, meta) {
@@ -61,7 +89,7 @@ fn fetch_from(workspace: &Workspace, meta: &str) -> Result<()> {
 
     let scratch = workspace.scratch("kernel")?;
     let root = scratch.path().join("root");
-    let mut provenance = String::new();
+    let mut provenance = looked_for() + "\n";
     for wanted in package::wanted(&image) {
         if features::missing(&root)?.is_empty() {
             break;
