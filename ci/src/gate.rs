@@ -23,7 +23,7 @@ const REQUIREMENTS: [Requirement; 5] = [
     Requirement { name: NAMES[0], root: true, kernel: false, programs: &[] },
     Requirement { name: NAMES[1], root: false, kernel: true, programs: &["qemu-system-x86_64", "qemu-img"] },
     Requirement { name: NAMES[2], root: false, kernel: false, programs: &["e2fsck", "fsck.erofs"] },
-    Requirement { name: NAMES[3], root: false, kernel: false, programs: &["mke2fs", "mkfs.erofs", "mksquashfs", "umoci", "skopeo", "python3", "mtree", "bsdtar"] },
+    Requirement { name: NAMES[3], root: false, kernel: false, programs: &["mke2fs", "mkfs.erofs", "mksquashfs", "cpio", "umoci", "skopeo", "python3", "mtree", "bsdtar"] },
     Requirement { name: NAMES[4], root: true, kernel: false, programs: &[] },
 ];
 

@@ -26,6 +26,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool { program: "mksquashfs", package: "squashfs-tools", purpose: "making squashfs images" },
     Tool { program: "mke2fs", package: "e2fsprogs", purpose: "making ext4 images" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "checking ext4 images" },
+    Tool { program: "cpio", package: "cpio", purpose: "making archives for the kernel" },
     Tool { program: "umoci", package: "umoci", purpose: "the converter umoci, the real image" },
     Tool { program: "skopeo", package: "skopeo", purpose: "reading exported layouts" },
     Tool { program: "python3", package: "python3", purpose: "the script of exported suites" },

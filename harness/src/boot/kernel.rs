@@ -55,6 +55,11 @@ impl Kernel {
         }
     }
 
+    /// The kernel as an ELF file.
+    pub(super) fn elf(&self) -> PathBuf {
+        self.entry.file(KERNEL)
+    }
+
     /// What was found wrong with an older cache entry, if it had to be made again.
     pub(super) fn note(&self) -> Option<&str> {
         self.entry.note.as_deref()

@@ -119,6 +119,14 @@ impl Machine {
         }
     }
 
+    pub(super) fn kernel(&self) -> PathBuf {
+        self.parts.kernel.elf()
+    }
+
+    pub(super) fn qemu(&self) -> &Qemu {
+        &self.parts.qemu
+    }
+
     /// How a boot with so many disks starts. Whoever comes first makes the snapshot; the others wait
     /// for it.
     fn life(&self, drives: usize) -> Result<Life, Error> {

@@ -18,6 +18,7 @@ mod drive;
 mod error;
 mod gpt;
 mod initramfs;
+mod initrd;
 mod kernel;
 mod machine;
 mod modules;
@@ -40,6 +41,7 @@ use crate::runner::Profile;
 
 pub use drive::LAYERS_MAX;
 pub use error::{Error, Missing};
+pub use initrd::Said;
 pub use machine::Machine;
 pub use upper::empty_upper;
 pub use wire::{CommandResult, Outcome};

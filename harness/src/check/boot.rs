@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::images::Images;
-use super::{Finding, FindingKind, Question};
-use crate::boot::{self, Arrangement, Failure, Job, Machine, Writer};
+use super::{Finding, FindingKind, FindingPlace, Question};
+use crate::boot::{self, Arrangement, Failure, Job, Machine, Said, Writer};
+use crate::case::Command;
 use crate::case::escape::escape;
 use crate::read;
 use crate::runner::Profile;
@@ -94,6 +95,51 @@ pub(super) fn boot(
         answered,
         written: boot.written.and_then(Result::ok),
     })
+}
+
+/// What an initramfs said.
+pub(super) struct Answers {
+    pub(super) findings: Vec<Finding>,
+    /// A command that could not be asked.
+    pub(super) unsaid: Option<String>,
+}
+
+/// Boots a cpio archive as the initramfs once for each command.
+///
+/// # Errors
+///
+/// As [`boot`].
+pub(super) fn boot_initramfs(
+    machine: &Machine,
+    archive: &Path,
+    commands: &[Command],
+    transcript: &Path,
+) -> anyhow::Result<Answers> {
+    let mut answers = Answers {
+        findings: Vec::new(),
+        unsaid: None,
+    };
+    for Command { command, output } in commands {
+        match machine.boot_initramfs(archive, command, transcript, TIME_LIMIT)? {
+            Said::Output(said) if said == *output => {}
+            Said::Output(said) => {
+                let said = escape(&said.as_bytes()[..said.len().min(200)]);
+                let text = format!("/bin/sh as the first process, asked for `{command}`: {said}");
+                answers
+                    .findings
+                    .push(Finding::text(FindingKind::Silent, text));
+            }
+            Said::Failed(why) => {
+                let mut finding = failure(&why);
+                if let FindingPlace::Text(text) = &mut finding.place {
+                    *text = format!("/bin/sh as the first process, asked for `{command}`: {text}");
+                }
+                answers.findings.push(finding);
+            }
+            Said::Unsaid => answers.unsaid = Some(command.clone()),
+        }
+    }
+    Ok(answers)
 }
 
 /// Has the guest read an image in full, and nothing else; `None` if it cannot.

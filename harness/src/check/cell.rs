@@ -205,6 +205,7 @@ impl<'a> Cell<'a> {
         let (tree, mut findings) = match format {
             Format::Dir => read_back(read::dir(artifact)),
             Format::Tar => read_back(read::tar(artifact)),
+            Format::Cpio => self.initramfs(question, artifact, prefix)?,
             Format::Ext4
             | Format::Erofs
             | Format::Squashfs
@@ -248,6 +249,39 @@ impl<'a> Cell<'a> {
         let what: Vec<&str> = unclaimed.iter().map(|one| one.describe()).collect();
         let cause = format!("{} does not claim {}", stage.name, what.join(", "));
         self.unchecked(Reason::Capability, cause);
+    }
+
+    /// An archive is read here; where the question has commands of its own the kernel unpacks it too, and its
+    /// shell is the first process.
+    fn initramfs(
+        &mut self,
+        question: &Question,
+        artifact: &Path,
+        prefix: &str,
+    ) -> anyhow::Result<(Option<Tree>, Vec<Finding>)> {
+        let (tree, mut findings) = read_back(read::cpio(artifact));
+        if question.run.is_empty() || tree.is_none() {
+            return Ok((tree, findings));
+        }
+        let machine = match &self.equipment.machine {
+            Ok(machine) => machine,
+            Err(why) => {
+                self.unchecked(Reason::Boot, why.clone());
+                return Ok((tree, findings));
+            }
+        };
+        let transcript = self.work.join(format!("{prefix}transcript"));
+        let seen = boot::boot_initramfs(machine, artifact, &question.run, &transcript)?;
+        if let Some(command) = seen.unsaid {
+            let cause = format!("the kernel's command line cannot carry `{command}`");
+            self.unchecked(Reason::Capability, cause);
+        }
+        if seen.findings.is_empty() {
+            let said = "/bin/sh answered as the first process of an initramfs";
+            self.result.seen.push(said.to_owned());
+        }
+        findings.extend(seen.findings);
+        Ok((tree, findings))
     }
 
     /// fsck, then the guest: a full read by its kernel, and the image's own shell.

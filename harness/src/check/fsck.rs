@@ -18,7 +18,7 @@ pub(super) fn command(format: Format) -> Option<&'static [&'static str]> {
     match format {
         Format::Ext4 => Some(&["e2fsck", "-f", "-n", "{layout}"]),
         Format::Erofs | Format::ErofsLayers => Some(&["fsck.erofs", "{layout}"]),
-        Format::Dir | Format::Tar | Format::Squashfs | Format::LayerDirs => None,
+        Format::Dir | Format::Tar | Format::Cpio | Format::Squashfs | Format::LayerDirs => None,
     }
 }
 

@@ -79,6 +79,7 @@ pub(super) fn unclaimed(
         Capability::Layers => false,
         Capability::RootAttributes => path.is_empty(),
         Capability::Times => is_time,
+        Capability::Xattrs => key == Key::Xattr,
         Capability::DirectoryTimes => is_time && matches!(kind, Some(InodeKind::Dir)),
         Capability::SymlinkTimes => is_time && matches!(kind, Some(InodeKind::Symlink { .. })),
     })

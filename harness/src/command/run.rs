@@ -103,7 +103,7 @@ impl Run {
         );
         let equipment = self
             .equip
-            .equipment(home, chains.iter().any(|c| c.format().is_filesystem()))?;
+            .equipment(home, chains.iter().any(|c| c.format().is_booted()))?;
         let _unfinished = Unfinished::new(equipment.work.path());
         let mut suite = Suite::new(chains, questions, equipment, self.require.reasons());
         suite.with_embargoed = self.with_embargoed;

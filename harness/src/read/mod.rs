@@ -3,6 +3,7 @@
 //! Directories are read here without following a link or opening anything but regular files and
 //! directories; filesystem images are read by the guest kernel, whose mtree text [`guest`] takes.
 
+mod cpio;
 mod dir;
 mod layer;
 mod tar;
@@ -11,6 +12,7 @@ mod tests;
 
 use crate::tree::{Tree, mtree};
 
+pub use cpio::cpio;
 pub use dir::dir;
 pub use layer::layer;
 pub use tar::tar;

@@ -339,6 +339,7 @@ fn ending(format: Format) -> &'static str {
     match format {
         Format::Dir | Format::ErofsLayers | Format::LayerDirs => "",
         Format::Tar => ".tar",
+        Format::Cpio => ".cpio",
         Format::Ext4 => ".ext4",
         Format::Erofs => ".erofs",
         Format::Squashfs => ".squashfs",

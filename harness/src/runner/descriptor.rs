@@ -117,6 +117,8 @@ pub enum Capability {
     DirectoryTimes,
     /// Modification times of symbolic links.
     SymlinkTimes,
+    /// Extended attributes of anything.
+    Xattrs,
 }
 
 impl Capability {
@@ -127,6 +129,7 @@ impl Capability {
             Capability::RootAttributes => "the root's own attributes",
             Capability::Times => "modification times",
             Capability::DirectoryTimes => "modification times of directories",
+            Capability::Xattrs => "extended attributes",
             Capability::SymlinkTimes => "modification times of symbolic links",
         }
     }

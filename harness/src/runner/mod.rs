@@ -27,6 +27,8 @@ pub enum Format {
     Dir,
     /// A flattened tar archive.
     Tar,
+    /// A cpio archive of the `newc` form, which the kernel unpacks as its initramfs.
+    Cpio,
     /// An ext4 filesystem image.
     Ext4,
     /// An EROFS filesystem image.
@@ -43,9 +45,10 @@ pub enum Format {
 
 impl Format {
     /// Every format, in the order reports have them.
-    pub const ALL: [Format; 7] = [
+    pub const ALL: [Format; 8] = [
         Format::Dir,
         Format::Tar,
+        Format::Cpio,
         Format::Ext4,
         Format::Erofs,
         Format::Squashfs,
@@ -58,6 +61,7 @@ impl Format {
         match self {
             Format::Dir => "dir",
             Format::Tar => "tar",
+            Format::Cpio => "cpio",
             Format::Ext4 => "ext4",
             Format::Erofs => "erofs",
             Format::Squashfs => "squashfs",
@@ -66,7 +70,12 @@ impl Format {
         }
     }
 
-    /// Whether it is read by the guest's kernel, and boots.
+    /// Whether it boots, one way or the other.
+    pub fn is_booted(self) -> bool {
+        self.is_filesystem() || self == Format::Cpio
+    }
+
+    /// Whether it is mounted and read by the guest's kernel.
     pub fn is_filesystem(self) -> bool {
         matches!(self, Format::Ext4 | Format::Erofs | Format::Squashfs) || self.is_layered()
     }

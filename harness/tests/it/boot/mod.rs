@@ -1,6 +1,7 @@
 //! Images booted in real machines.
 
 mod images;
+mod initramfs;
 pub(crate) mod machine;
 mod process;
 mod profiles;
