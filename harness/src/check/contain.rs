@@ -6,12 +6,11 @@ use crate::runner::contain::Leftover;
 
 /// Escapes and leftovers as findings.
 pub(super) fn findings(converted: &Converted) -> Vec<Finding> {
-    let stage = &converted.stage;
-    let escapes = converted.escapes.iter().map(|escape| {
+    let escapes = converted.escapes.iter().map(|(stage, escape)| {
         let text = format!("{stage}: {:?} {}", escape.kind, escape.path.display());
         Finding::text(FindingKind::Escape, text)
     });
-    let leftovers = converted.leftovers.iter().map(|leftover| {
+    let leftovers = converted.leftovers.iter().map(|(stage, leftover)| {
         let what = match leftover {
             Leftover::TemporaryFile(path) => format!("temporary file {}", path.display()),
             Leftover::Mount(path) => format!("mount at {}", path.display()),

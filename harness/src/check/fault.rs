@@ -219,7 +219,7 @@ impl Cell<'_> {
         if matches!(fault, Fault::KillAt(_)) {
             // Nobody can clean up after SIGKILL, not even a temporary file.
             let mut leftovers = converted.leftovers.iter();
-            if leftovers.all(|left| matches!(left, Leftover::TemporaryFile(_))) {
+            if leftovers.all(|(_, left)| matches!(left, Leftover::TemporaryFile(_))) {
                 findings.retain(|finding| finding.kind != FindingKind::Unclean);
             }
         }

@@ -47,10 +47,10 @@ pub struct Converted {
     pub conversion: Conversion,
     /// The stage that ended it.
     pub stage: String,
-    /// What was changed outside the output.
-    pub escapes: Vec<Escape>,
-    /// What was left behind.
-    pub leftovers: Vec<Leftover>,
+    /// What was changed outside the output, with the stage that ran.
+    pub escapes: Vec<(String, Escape)>,
+    /// What was left behind, with the stage that ran.
+    pub leftovers: Vec<(String, Leftover)>,
     /// What a failed stage left at the place of its output.
     pub partial_output: Option<PathBuf>,
     /// The protections this host could not give.
@@ -184,10 +184,14 @@ fn run_stage(
     let ran = contain::run_with(way, &command, setting.faults)?;
     converted.stage.clone_from(&stage.name);
     let escapes = ran.escapes.into_iter();
+    let escapes = escapes.filter(|escape| is_escape(stage, escape));
     converted
         .escapes
-        .extend(escapes.filter(|escape| is_escape(stage, escape)));
-    converted.leftovers.extend(ran.leftovers);
+        .extend(escapes.map(|escape| (stage.name.clone(), escape)));
+    let leftovers = ran.leftovers.into_iter();
+    converted
+        .leftovers
+        .extend(leftovers.map(|leftover| (stage.name.clone(), leftover)));
     for missing in ran.protections_missing {
         if !converted.protections_missing.contains(&missing) {
             converted.protections_missing.push(missing);
