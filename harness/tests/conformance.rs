@@ -207,7 +207,12 @@ fn add_rooted(
         })
         .collect();
     suite.chains.retain(|chain| !unrated.contains(&chain.name));
-    let suite = Arc::new(suite);
+    add_portions(trials, &Arc::new(suite), unchecked);
+    Ok(())
+}
+
+/// The trials of a suite of which most converters are asked a portion each.
+fn add_portions(trials: &mut Vec<Trial>, suite: &Arc<Suite>, unchecked: &Unchecked) {
     let places: Vec<&str> = suite.chains.iter().map(|one| one.name.as_str()).collect();
     let ids: Vec<&str> = suite.questions.iter().map(|one| one.id.as_str()).collect();
     let is_asked = |chain: &str, case: &str| {
@@ -218,8 +223,7 @@ fn add_rooted(
             .is_some_and(|(a, b)| a % PORTION == b % PORTION);
         ASKED_ENOUGH.contains(&chain) || is_its_turn
     };
-    add_trials(trials, &suite, &is_asked, unchecked);
-    Ok(())
+    add_trials(trials, suite, &is_asked, unchecked);
 }
 
 /// The cases that the kill matrix gives as enough.

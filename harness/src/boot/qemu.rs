@@ -90,6 +90,26 @@ pub(super) enum Start {
     },
 }
 
+impl Start {
+    fn mebibytes(&self) -> u64 {
+        match self {
+            Start::Initramfs { mebibytes, .. } => *mebibytes,
+            Start::Boot { .. } | Start::Saved { .. } => MEMORY_MIB,
+        }
+    }
+
+    /// The kernel's command line.
+    fn append(&self) -> String {
+        match self {
+            Start::Boot { .. } => format!("rdinit=/init {KERNEL_ARGUMENTS} {MORE_ARGUMENTS}"),
+            Start::Initramfs { arguments, .. } => {
+                format!("rdinit=/bin/sh {KERNEL_ARGUMENTS} -- {arguments}")
+            }
+            Start::Saved { .. } => String::new(),
+        }
+    }
+}
+
 /// A running QEMU. It is killed and reaped when dropped.
 pub(super) struct Process {
     child: Child,
@@ -170,10 +190,7 @@ impl Qemu {
             "none",
             "-no-reboot",
         ]);
-        let mebibytes = match start {
-            Start::Initramfs { mebibytes, .. } => *mebibytes,
-            _ => MEMORY_MIB,
-        };
+        let mebibytes = start.mebibytes();
         add(&["-cpu", cpu, "-smp", "1", "-m", &format!("{mebibytes}M")]);
         add(&["-rtc", "base=2020-01-01T00:00:00,clock=vm"]);
         if self.sandbox {
@@ -206,22 +223,11 @@ impl Qemu {
         match start {
             Start::Boot {
                 kernel, initramfs, ..
-            } => {
-                add(&[
-                    "-append",
-                    &format!("rdinit=/init {KERNEL_ARGUMENTS} {MORE_ARGUMENTS}"),
-                ]);
-                arguments.extend(["-kernel".into(), kernel.into()]);
-                arguments.extend(["-initrd".into(), initramfs.into()]);
             }
-            Start::Initramfs {
-                kernel,
-                initramfs,
-                arguments: words,
-                ..
+            | Start::Initramfs {
+                kernel, initramfs, ..
             } => {
-                let append = format!("rdinit=/bin/sh {KERNEL_ARGUMENTS} -- {words}");
-                add(&["-append", &append]);
+                add(&["-append", &start.append()]);
                 arguments.extend(["-kernel".into(), kernel.into()]);
                 arguments.extend(["-initrd".into(), initramfs.into()]);
             }

@@ -136,14 +136,16 @@ mod tests {
     #[test]
     fn what_is_not_claimed_is_set_aside_and_nothing_else() {
         let mtree = |text: &str| mtree::parse(&format!("#mtree v2.0\n{text}")).unwrap();
-        let files = "./d type=dir mode=0755 time=1.0\n./f type=file mode=0644 time=1.0\n\
-                     ./l type=link mode=0777 time=1.0 link=f\n";
-        let want = mtree(&format!(". type=dir mode=0755 time=1.0\n{files}"));
+        let files = "./d type=dir mode=0755 time=1.0\n\
+                     ./f type=file mode=0644 size=0 time=1.0 sha256=";
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let files = format!("{files}{empty}\n./l type=link mode=0777 time=1.0 link=f\n");
+        let xattr = "#@ xattr ./f user.k dg==\n";
+        let want = mtree(&format!(". type=dir mode=0755 time=1.0\n{files}{xattr}"));
         let other = files.replace("time=1", "time=2").replace("0644", "0600");
         let got = mtree(&format!(". type=dir mode=0700 time=2.0\n{other}"));
         let mode = "modified  ./f  mode  want 0644  got 0600";
-        let time =
-            |path: &str| format!("modified  {path}  time  want 1.000000000  got 2.000000000");
+        let time = |path: &str| format!("modified  {path}  time  want 1.0  got 2.0");
         let root = "modified  .  mode  want 0755  got 0700";
         let all = [
             root.to_owned(),
@@ -152,6 +154,7 @@ mod tests {
             mode.to_owned(),
             time("./f"),
             time("./l"),
+            "modified  ./f  xattr  want user.k=v  got no user.k".to_owned(),
         ];
         let one = |place: usize| all[place].clone();
         let wanted = Wanted::OneOf {
@@ -159,13 +162,17 @@ mod tests {
             reject: false,
         };
         for (lacks, left) in [
-            (vec![], (0..6).collect::<Vec<usize>>()),
-            (vec![Capability::Layers], (0..6).collect()),
-            (vec![Capability::RootAttributes], vec![2, 3, 4, 5]),
-            (vec![Capability::Times], vec![0, 3]),
-            (vec![Capability::DirectoryTimes], vec![0, 3, 4, 5]),
-            (vec![Capability::SymlinkTimes], vec![0, 1, 2, 3, 4]),
-            (vec![Capability::Times, Capability::RootAttributes], vec![3]),
+            (vec![], (0..7).collect::<Vec<usize>>()),
+            (vec![Capability::Layers], (0..7).collect()),
+            (vec![Capability::RootAttributes], vec![2, 3, 4, 5, 6]),
+            (vec![Capability::Times], vec![0, 3, 6]),
+            (vec![Capability::Xattrs], vec![0, 1, 2, 3, 4, 5]),
+            (vec![Capability::DirectoryTimes], vec![0, 3, 4, 5, 6]),
+            (vec![Capability::SymlinkTimes], vec![0, 1, 2, 3, 4, 6]),
+            (
+                vec![Capability::Times, Capability::RootAttributes],
+                vec![3, 6],
+            ),
         ] {
             let comparison = compare(&wanted, &got, Format::Dir, &lacks);
             let mut left: Vec<String> = left.into_iter().map(one).collect();

@@ -16,7 +16,7 @@ fn unknown_names_are_usage_errors_that_say_what_there_is() {
     run(&["--image", "pyhton"]).refuses("no case `pyhton`; near it: image/python");
     run(&["--only", "name/pain"]).refuses("no case `name/pain`; near it: name/plain");
     run(&["--image", "q"]).refuses("no case `q`; `harness list` prints them all");
-    run(&["--format", "ext5"]).refuses("`ext5` is no format; there are dir, tar, ext4");
+    run(&["--format", "ext5"]).refuses("`ext5` is no format; there are dir, tar, cpio, ext4");
     run(&["--converter", "native-tar", "--format", "erofs"]).refuses("native-tar makes no erofs");
     run(&["--require", "luck"]).refuses("`luck` is nothing to require; there are root, tool");
     run(&["--convert"]).refuses("unexpected argument '--convert'");
