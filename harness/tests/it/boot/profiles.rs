@@ -418,7 +418,7 @@ fn as_many_layers_as_the_kernel_stacks() {
     };
     let error = machine.boot(&job).unwrap_err().to_string();
     assert!(
-        error.ends_with("a stack is of 1 to 500 layers, not of 501"),
+        error.ends_with("a machine takes 1 to 500 images, not 501"),
         "{error}"
     );
 }
