@@ -113,19 +113,19 @@ impl Suite {
     /// The trials in the portions that threads take: single, but for what those of a chain do together.
     fn units<'a>(&self, trials: &'a [Trial<'a>]) -> Vec<Unit<'a>> {
         let mut units: Vec<Unit<'_>> = Vec::new();
-        // The last portion of each kind that is not full.
-        let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+        // The last portion of each chain and kind, which may not be full.
+        let mut open: BTreeMap<(&str, Option<Together>), usize> = BTreeMap::new();
         for (index, trial) in trials.iter().enumerate() {
             let together = together(trial, &self.equipment);
-            let chain = trial.chain.name.as_str();
-            let place = open.get(chain).copied();
+            let kind = (trial.chain.name.as_str(), together);
+            let place = open.get(&kind).copied();
             match place.map(|place| &mut units[place]) {
-                Some(unit) if together == unit.together && unit.trials.len() < BATCH => {
+                Some(unit) if unit.trials.len() < BATCH => {
                     unit.trials.push((index, trial));
                 }
                 _ => {
                     if together.is_some() {
-                        open.insert(chain, units.len());
+                        open.insert(kind, units.len());
                     }
                     let trials = vec![(index, trial)];
                     units.push(Unit { together, trials });

@@ -30,7 +30,7 @@ pub struct Prepared {
 }
 
 /// What a trial can do together with others of its chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Together {
     /// Be converted.
     Convert,
