@@ -116,7 +116,10 @@ impl Suite {
         // The last portion of each chain and kind, which may not be full.
         let mut open: BTreeMap<(&str, Option<Together>), usize> = BTreeMap::new();
         for (index, trial) in trials.iter().enumerate() {
-            let together = together(trial, &self.equipment);
+            let together = match self.disturbs(trial) {
+                true => None,
+                false => together(trial, &self.equipment),
+            };
             let kind = (trial.chain.name.as_str(), together);
             let place = open.get(&kind).copied();
             match place.map(|place| &mut units[place]) {
@@ -133,6 +136,20 @@ impl Suite {
             }
         }
         units
+    }
+
+    /// Whether it is known of a trial that its conversion does more than fail: a batch with it says nothing of
+    /// the others.
+    fn disturbs(&self, trial: &Trial<'_>) -> bool {
+        let known = self.known_failure(trial);
+        let disturbing = [
+            FindingKind::Escape,
+            FindingKind::Crash,
+            FindingKind::Timeout,
+            FindingKind::Resource,
+            FindingKind::Unclean,
+        ];
+        known.is_some_and(|known| known.kinds.iter().any(|kind| disturbing.contains(kind)))
     }
 
     fn run_unit(&self, unit: &Unit<'_>, done: &dyn Fn(usize, TrialRecord)) {

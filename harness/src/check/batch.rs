@@ -1,5 +1,5 @@
-//! What many trials do together: their first conversions, for converters that take long to start, or the
-//! reading of their images by one guest.
+//! What many trials do together: their first conversions, in one container, and what is seen of their images, by
+//! one fsck and one guest.
 //!
 //! What comes of a batch counts only where the trial passes or fails as it is known to; whatever else comes
 //! of it is asked again alone, so nothing new is said of a converter for what another image did to its daemon.
@@ -12,7 +12,7 @@ use fs_err as fs;
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
-use crate::runner::{Converted, Setting, convert_batch};
+use crate::runner::{Converted, Setting, convert_batch, takes_batches};
 use crate::tree::Tree;
 
 /// How many images go through one start of a converter.
@@ -25,7 +25,16 @@ pub struct Prepared {
     pub(super) question: Converted,
     /// Of its twin, where it has one.
     pub(super) twin: Option<Converted>,
-    /// What a guest read of the question's image, whose shell, where it has one, answered.
+    /// What came of the image that one of them is.
+    pub(super) image: Seen,
+}
+
+/// What was seen of an image among others.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Whether fsck had nothing to say.
+    pub(super) is_clean: bool,
+    /// What a guest read of it, whose shell, where it has one, answered.
     pub(super) tree: Option<Tree>,
 }
 
@@ -45,15 +54,13 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
     if equipment.repeat || equipment.fault.is_some() || trial.skip(equipment).is_some() {
         return None;
     }
-    let stages = &trial.chain.stages;
-    let takes_batches = stages.len() == 1 && stages[0].batch.is_some();
-    if takes_batches && !trial.question.privileged {
-        return Some(Together::Convert);
+    if shelf::fits(trial, equipment) {
+        return Some(match shelf::is_asked(trial.question) {
+            true => Together::ReadAndAsk,
+            false => Together::Read,
+        });
     }
-    shelf::fits(trial, equipment).then(|| match shelf::is_asked(trial.question) {
-        true => Together::ReadAndAsk,
-        false => Together::Read,
-    })
+    is_converted_with_others(trial).then_some(Together::Convert)
 }
 
 /// Does for these trials, which are of one chain, what they do together, below the folder `work`. A trial
@@ -68,23 +75,31 @@ pub fn prepare(
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
+    let prepared = convert_together(trials, equipment, work)?;
     match what {
-        Together::Convert => prepare_conversions(trials, equipment, work),
-        Together::Read | Together::ReadAndAsk => shelf::prepare(trials, equipment, work),
+        Together::Convert => Ok(prepared),
+        Together::Read | Together::ReadAndAsk => shelf::fill(trials, prepared, equipment, work),
     }
 }
 
-fn prepare_conversions(
+/// Whether a trial's image can be converted together with others.
+fn is_converted_with_others(trial: &Trial<'_>) -> bool {
+    let is_case = matches!(trial.question.source, Source::Case(_));
+    is_case && !trial.question.privileged && takes_batches(trial.chain)
+}
+
+fn convert_together(
     trials: &[(usize, &Trial<'_>)],
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
-    let Some((_, first)) = trials.first() else {
-        return Ok(BTreeMap::new());
-    };
+    let mut prepared = BTreeMap::new();
     let layouts = work.join("layouts");
     let mut names = Vec::new();
-    for (index, trial) in trials {
+    let fit = trials
+        .iter()
+        .filter(|(_, trial)| is_converted_with_others(trial));
+    for (index, trial) in fit {
         let twin = twin(trial.question).map(|twin| (format!("{index}-twin"), twin));
         let asked = [(index.to_string(), trial.question)];
         for (name, question) in asked.into_iter().chain(twin) {
@@ -94,9 +109,9 @@ fn prepare_conversions(
             }
         }
     }
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
+    let Some((_, first)) = trials.first().filter(|_| names.len() > 1) else {
+        return Ok(prepared);
+    };
     let setting = Setting {
         helper: &equipment.helper,
         limits: equipment.limits,
@@ -106,21 +121,24 @@ fn prepare_conversions(
     };
     let outputs = work.join("out");
     fs::create_dir(&outputs)?;
-    let stage = first.chain.last();
-    let made = convert_batch(stage, &layouts, &names, image::TAG, &outputs, &setting)?;
-    let mut made = made.unwrap_or_default();
-    let mut prepared = BTreeMap::new();
+    let mut made = convert_batch(
+        first.chain,
+        &layouts,
+        &names,
+        image::TAG,
+        &outputs,
+        &setting,
+    )?;
     for (index, trial) in trials {
         let of_twin = made.remove(&format!("{index}-twin"));
         let Some(question) = made.remove(&index.to_string()) else {
             continue;
         };
         if twin(trial.question).is_none() || of_twin.is_some() {
-            let (twin, tree) = (of_twin, None);
             let of = Prepared {
                 question,
-                twin,
-                tree,
+                twin: of_twin,
+                image: Seen::default(),
             };
             prepared.insert(*index, of);
         }

@@ -300,7 +300,10 @@ impl<'a> Cell<'a> {
         if images.paths.is_empty() {
             return Ok((Some(only_a_root()), Vec::new()));
         }
-        let mut findings = self.fsck(&images.paths, format)?;
+        let seen = self.prepared.as_mut();
+        let seen = seen.map(|made| std::mem::take(&mut made.image));
+        let seen = seen.unwrap_or_default();
+        let mut findings = self.fsck(&images.paths, format, seen.is_clean)?;
         let machine = match &self.equipment.machine {
             Ok(machine) => machine,
             Err(why) => {
@@ -308,7 +311,7 @@ impl<'a> Cell<'a> {
                 return Ok((None, findings));
             }
         };
-        if let Some(tree) = self.prepared.as_mut().and_then(|made| made.tree.take()) {
+        if let Some(tree) = seen.tree {
             if question.has_shell() {
                 self.result.seen.push("/bin/sh answered".to_owned());
             }
@@ -333,8 +336,13 @@ impl<'a> Cell<'a> {
         Ok((seen.tree, findings))
     }
 
-    /// What fsck says of each image.
-    fn fsck(&mut self, images: &[PathBuf], format: Format) -> anyhow::Result<Vec<Finding>> {
+    /// What fsck says of each image, if they are not known to be clean.
+    fn fsck(
+        &mut self,
+        images: &[PathBuf],
+        format: Format,
+        are_clean: bool,
+    ) -> anyhow::Result<Vec<Finding>> {
         let mut findings = Vec::new();
         if format == Format::LayerDirs {
             return Ok(findings);
@@ -343,7 +351,7 @@ impl<'a> Cell<'a> {
         let root = &self.trial.chain.last().root;
         match fsck::command(format) {
             Some(command) if self.equipment.has_in(root, command[0]) => {
-                for image in images {
+                for image in images.iter().filter(|_| !are_clean) {
                     let found = fsck::check(image, command, root, self.work, self.equipment)?;
                     findings.extend(found);
                 }

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::batch::Prepared;
+use super::batch::{Prepared, Seen};
 use super::images::Images;
-use super::{Equipment, Question, Source, Trial, Wanted, boot, cell, contain};
+use super::{Equipment, Question, Source, Trial, Wanted, boot, cell, contain, fsck};
 use crate::image;
 use crate::runner::contain::Faults;
 use crate::runner::{Conversion, Converted, Format, Profile, Setting, convert};
@@ -42,94 +42,100 @@ fn booted(question: &Question) -> &Question {
     }
 }
 
-/// What was made for a trial, whose image a guest is to read.
-struct Made {
-    index: usize,
-    question: Converted,
-    twin: Option<Converted>,
-    image: PathBuf,
-}
-
-/// Converts these trials, which are of one chain, one after the other below the folder `work`, and has one
-/// guest read all that came of it. A trial that is not in the answer is to be run alone.
+/// Adds to what was made for trials of one chain, together or else, here, one after the other below the folder
+/// `work`, what fsck and one guest see of all images.
 ///
 /// # Errors
 ///
 /// Trouble of the harness or the host.
-pub(super) fn prepare(
+pub(super) fn fill(
     trials: &[(usize, &Trial<'_>)],
+    mut prepared: BTreeMap<usize, Prepared>,
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
     let (Ok(machine), Some((_, first))) = (&equipment.machine, trials.first()) else {
-        return Ok(BTreeMap::new());
+        return Ok(prepared);
     };
     let Some(filesystem) = filesystem(first.chain.format()) else {
-        return Ok(BTreeMap::new());
+        return Ok(prepared);
     };
-    let mut made = Vec::new();
     for (index, trial) in trials {
-        let folder = work.join(index.to_string());
-        fs::create_dir(&folder)?;
-        made.extend(make(*index, trial, equipment, &folder)?);
+        if !prepared.contains_key(index) {
+            let folder = work.join(format!("alone-{index}"));
+            fs::create_dir(&folder)?;
+            let made = make(trial, equipment, &folder)?;
+            prepared.extend(made.map(|made| (*index, made)));
+        }
     }
-    if made.is_empty() {
-        return Ok(BTreeMap::new());
+    let mut shelved = Vec::new();
+    for (index, trial) in trials {
+        let image = prepared
+            .get(index)
+            .and_then(|made| image(trial.question, made));
+        shelved.extend(image.map(|image| (*index, image)));
+    }
+    shelved.retain(|(_, image)| is_small(image));
+    if shelved.is_empty() {
+        return Ok(prepared);
     }
     let images = Images {
-        paths: made.iter().map(|made| made.image.clone()).collect(),
+        paths: shelved.iter().map(|(_, image)| image.clone()).collect(),
         is_stack: false,
         filesystem,
     };
+    let clean = fsck::are_clean(&images.paths, first.chain, work, equipment)?;
     images
         .paths
         .iter()
         .try_for_each(|image| cell::forget(image))?;
     let is_asked = is_asked(first.question);
     let trees = boot::read_shelf(machine, &images, is_asked, &work.join("transcript"))?;
-    let prepared = made.into_iter().zip(trees).filter_map(|(made, tree)| {
-        let prepared = Prepared {
-            question: made.question,
-            twin: made.twin,
-            tree: Some(tree?),
-        };
-        Some((made.index, prepared))
-    });
-    Ok(prepared.collect())
+    for ((index, _), (is_clean, tree)) in shelved.iter().zip(clean.into_iter().zip(trees)) {
+        if let Some(made) = prepared.get_mut(index) {
+            made.image = Seen { is_clean, tree };
+        }
+    }
+    Ok(prepared)
 }
 
-/// Converts what a trial asks; nothing where that has no image to show, or shows more than one.
+/// The image that is to be read for a question: where one is to be rejected and was, its twin's.
+fn image(question: &Question, made: &Prepared) -> Option<PathBuf> {
+    let converted = match &question.wanted {
+        Wanted::Reject { .. } => made.twin.as_ref().filter(|_| {
+            let conversion = &made.question.conversion;
+            matches!(conversion, Conversion::Rejected(..))
+        })?,
+        _ => &made.question,
+    };
+    match &converted.conversion {
+        Conversion::Produced(image, _) => Some(image.clone()),
+        _ => None,
+    }
+}
+
+/// Whether an image is a file that is put beside others.
+fn is_small(image: &Path) -> bool {
+    fs::symlink_metadata(image).is_ok_and(|image| image.is_file() && image.len() <= IMAGE_BYTES_MAX)
+}
+
+/// Converts what a trial asks; nothing where more was seen than that.
 fn make(
-    index: usize,
     trial: &Trial<'_>,
     equipment: &Equipment,
     folder: &Path,
-) -> anyhow::Result<Option<Made>> {
-    let question = quiet(trial, trial.question, equipment, &folder.join("question"))?;
-    let (question, twin) = match (question, &trial.question.wanted) {
-        (Some(converted), Wanted::Reject { twin, .. }) => {
-            if !matches!(converted.conversion, Conversion::Rejected(..)) {
-                return Ok(None);
-            }
-            match quiet(trial, twin, equipment, &folder.join("twin"))? {
-                Some(twin) => (converted, Some(twin)),
-                None => return Ok(None),
-            }
-        }
-        (Some(converted), _) => (converted, None),
-        (None, _) => return Ok(None),
-    };
-    let Conversion::Produced(image, _) = &twin.as_ref().unwrap_or(&question).conversion else {
+) -> anyhow::Result<Option<Prepared>> {
+    let Some(question) = quiet(trial, trial.question, equipment, &folder.join("question"))? else {
         return Ok(None);
     };
-    let image = image.clone();
-    let metadata = fs::symlink_metadata(&image)?;
-    let is_small = metadata.is_file() && metadata.len() <= IMAGE_BYTES_MAX;
-    Ok(is_small.then_some(Made {
-        index,
+    let twin = match &trial.question.wanted {
+        Wanted::Reject { twin, .. } => quiet(trial, twin, equipment, &folder.join("twin"))?,
+        _ => None,
+    };
+    Ok(Some(Prepared {
         question,
         twin,
-        image,
+        image: Seen::default(),
     }))
 }
 

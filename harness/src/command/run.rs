@@ -65,7 +65,7 @@ pub(super) struct Run {
     /// Every converter there is: extractors by themselves, packers behind native.
     #[arg(long, conflicts_with_all = ["converter", "command"])]
     all: bool,
-    /// How many trials run at a time [default: as many as there are cores].
+    /// How many trials run at a time [default: two for each core, since the half of them waits for the kernel].
     #[arg(long, value_name = "N", default_value_t = default_jobs(), hide_default_value = true)]
     jobs: usize,
     /// Where to write the record of the run.
@@ -266,5 +266,5 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
 }
 
 fn default_jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

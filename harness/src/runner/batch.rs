@@ -1,107 +1,215 @@
-//! Many images through one start of a converter, for those whose daemon takes longer to start than to convert.
+//! Many images through one start of a converter, or at least through one container.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use fs_err as fs;
 
-use super::contain::{self, Ending, Limits};
-use super::convert::{self, fill_in, inputs, is_escape, last_line, powers};
-use super::{Conversion, Converted, Runner, Setting};
+use super::contain::{self, Command, Ending, Limits};
+use super::convert::{self, ending, fill_in, inputs, is_escape, last_line, limits, powers};
+use super::each::{AllEnded, Ended, One, all_ended, has_only, run_each};
+use super::{Chain, Conversion, Converted, Need, Runner, Setting};
 
-/// Converts every layout below `layouts` at once; `work` is an empty directory. What the command does is
-/// written in [`Runner::batch`].
+/// Whether many images can go through this chain at once: each stage has a command for that, or keeps no state
+/// that one image could leave to another.
+pub fn takes_batches(chain: &Chain) -> bool {
+    let keeps_nothing =
+        |stage: &Runner| stage.state.is_empty() && !stage.needs.contains(&Need::Mount);
+    chain
+        .stages
+        .iter()
+        .all(|stage| stage.batch.is_some() || keeps_nothing(stage))
+}
+
+/// Converts these layouts below `layouts` at once; `work` is an empty directory.
 ///
-/// `None` if anything but conversions was seen: an escape, something left behind, a command that failed.
-/// Whose image that was nobody can tell, so then each is to be converted alone.
+/// An image is in the answer only if nothing but conversions was seen, by none of them: no escape, nothing left
+/// behind, no limit that was reached. Whose image that was nobody can tell, so then each is to be converted alone.
 ///
 /// # Errors
 ///
 /// As [`super::convert()`].
 pub fn convert_batch(
-    stage: &Runner,
+    chain: &Chain,
     layouts: &Path,
     names: &[String],
     tag: &str,
     work: &Path,
     setting: &Setting<'_>,
-) -> anyhow::Result<Option<BTreeMap<String, Converted>>> {
-    let Some(command) = &stage.batch else {
-        return Ok(None);
-    };
-    let out = work.join("rootfs");
-    let seconds = setting.limits.time.as_secs().to_string();
-    let words = command.iter().map(|word| {
-        let word = fill_in(word).replace("{tag}", tag);
-        word.replace("{seconds}", &seconds)
-    });
-    let argv: Vec<OsString> = words.map(OsString::from).collect();
-    let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-    let ran = contain::run(&contain::Command {
-        argv: &argv,
-        layout: Some(layouts),
-        inputs: &inputs(stage, layouts),
-        out: &out,
-        limits: Limits {
-            time: setting.limits.time.max(Duration::from_secs(2)) * count,
-            ..setting.limits
-        },
-        surroundings: setting.surroundings.clone(),
-        lower: stage.root.path(),
-        powers: powers(stage, setting.privileged),
-        helper: setting.helper,
-    })?;
-    let escaped = ran.escapes.iter().any(|escape| is_escape(stage, escape));
-    if ran.ending != Ending::Exited(0) || escaped || !ran.leftovers.is_empty() {
-        return Ok(None);
-    }
-    let mut converted = BTreeMap::new();
-    for name in names {
-        if let Some(one) = read_one(stage, &out.join(name), &layouts.join(name))? {
-            let one = Converted {
-                protections_missing: ran.protections_missing.clone(),
-                ..one
+) -> anyhow::Result<BTreeMap<String, Converted>> {
+    let mut done = BTreeMap::new();
+    let mut folder = layouts.to_owned();
+    // Each image that is still to be converted: what came of it so far, and where that is below the folder.
+    let start = |name: &String| (name.clone(), (Converted::new(), name.clone()));
+    let mut going: BTreeMap<String, (Converted, String)> = names.iter().map(start).collect();
+    for (index, stage) in chain.stages.iter().enumerate() {
+        let cell = work.join(format!("{index}-{}", stage.name));
+        fs::create_dir(&cell)?;
+        let batch = Batch {
+            stage,
+            folder: &folder,
+            tag,
+            out: &cell.join("rootfs"),
+            setting,
+        };
+        let paths = going
+            .iter()
+            .map(|(name, (_, path))| (name.as_str(), path.as_str()));
+        let Some(all) = batch.run(&paths.collect::<Vec<_>>())? else {
+            return Ok(BTreeMap::new());
+        };
+        for (name, (mut converted, path)) in std::mem::take(&mut going) {
+            let Some(ended) = all.by_name.get(&name) else {
+                continue;
             };
-            converted.insert(name.clone(), one);
+            for missing in &all.protections_missing {
+                converted.miss(missing);
+            }
+            if !batch.add(ended, &name, &path, &mut converted)? {
+                continue;
+            }
+            match &converted.conversion {
+                Conversion::Produced(artifact, _) if index + 1 < chain.stages.len() => {
+                    let file = artifact.file_name().unwrap_or_default();
+                    let path = format!("{name}/{}", file.to_string_lossy());
+                    going.insert(name, (converted, path));
+                }
+                _ => {
+                    done.insert(name, converted);
+                }
+            }
+        }
+        folder = cell.join("rootfs");
+        if going.is_empty() {
+            break;
         }
     }
-    Ok(Some(converted))
+    Ok(done)
 }
 
-/// What became of one image: its exit status, its log and its artifact. `None` where the command said nothing
-/// of it, or where a failure left an artifact, which is a finding and so is looked at alone.
-fn read_one(stage: &Runner, folder: &Path, layout: &Path) -> anyhow::Result<Option<Converted>> {
-    let artifact: PathBuf = folder.join("rootfs");
-    let text = |name: &str| {
-        fs::read(folder.join(name)).map(|text| String::from_utf8_lossy(&text).into_owned())
-    };
-    let Some(status) = text("status")
-        .ok()
-        .and_then(|text| text.trim().parse::<i32>().ok())
-    else {
-        return Ok(None);
-    };
-    // Anything else is left behind, which only a conversion alone can tell whose it is.
-    let is_known =
-        |name: &std::ffi::OsStr| ["rootfs", "status", "log"].iter().any(|one| name == *one);
-    for entry in fs::read_dir(folder)? {
-        if !is_known(&entry?.file_name()) {
-            return Ok(None);
+/// One stage, and the images it converts together.
+struct Batch<'a> {
+    stage: &'a Runner,
+    /// What all inputs are below.
+    folder: &'a Path,
+    tag: &'a str,
+    /// The folder that has one for each image.
+    out: &'a Path,
+    setting: &'a Setting<'a>,
+}
+
+impl Batch<'_> {
+    /// Converts the images of these names, which are at these paths below the folder.
+    fn run(&self, images: &[(&str, &str)]) -> anyhow::Result<Option<AllEnded>> {
+        let Batch { stage, setting, .. } = self;
+        let inputs = inputs(stage, self.folder);
+        let around = Command {
+            argv: &[],
+            layout: Some(self.folder),
+            inputs: &inputs,
+            out: self.out,
+            limits: limits(stage, setting.limits),
+            surroundings: setting.surroundings.clone(),
+            lower: stage.root.path(),
+            powers: powers(stage, setting.privileged),
+            helper: setting.helper,
+        };
+        match &stage.batch {
+            Some(command) => self.run_at_once(command, images, &around),
+            None => {
+                let one = |(name, path): &(&str, &str)| self.one(name, path);
+                let commands: Vec<One> = images.iter().map(one).collect();
+                run_each(&commands, &around)
+            }
         }
     }
-    let log = text("log").unwrap_or_default();
-    let is_there = fs::symlink_metadata(&artifact).is_ok();
-    let conversion = match (status, is_there) {
-        (0, true) => Conversion::Produced(artifact, stage.output),
-        (1..128, false) => Conversion::Rejected(status, last_line(&log)),
-        _ => return Ok(None),
-    };
-    Ok(Some(convert::of_one_stage(
-        stage,
-        layout.to_owned(),
-        conversion,
-        format!("(one of a batch)\n{log}"),
-    )))
+
+    /// By the runner's own command for many.
+    fn run_at_once(
+        &self,
+        command: &[String],
+        images: &[(&str, &str)],
+        around: &Command<'_>,
+    ) -> anyhow::Result<Option<AllEnded>> {
+        let time = around.limits.time;
+        let seconds = time.as_secs().to_string();
+        let words = command.iter().map(|word| {
+            let word = fill_in(word).replace("{tag}", self.tag);
+            word.replace("{seconds}", &seconds)
+        });
+        let argv: Vec<OsString> = words.map(OsString::from).collect();
+        let count = u32::try_from(images.len()).unwrap_or(u32::MAX);
+        let ran = contain::run(&Command {
+            argv: &argv,
+            limits: Limits {
+                time: time.max(Duration::from_secs(2)).saturating_mul(count),
+                ..around.limits
+            },
+            surroundings: around.surroundings.clone(),
+            ..*around
+        })?;
+        let escaped = ran
+            .escapes
+            .iter()
+            .any(|escape| is_escape(self.stage, escape));
+        if ran.ending != Ending::Exited(0) || escaped || !ran.leftovers.is_empty() {
+            return Ok(None);
+        }
+        all_ended(images.iter().map(|(name, _)| *name), &ran, self.out).map(Some)
+    }
+
+    /// The command for one image among others.
+    fn one(&self, name: &str, path: &str) -> One {
+        let artifact = format!("{{out}}/{name}/{}", self.artifact());
+        let words = convert::argv(self.stage, &self.folder.join(path), self.tag);
+        let argv = words.iter().map(|word| {
+            let word = word.to_string_lossy().replace("{layout}", "{in0}");
+            let word = word.replace("{in0}", &format!("{{in0}}/{path}"));
+            word.replace("{out}", &artifact)
+        });
+        One {
+            name: name.to_owned(),
+            argv: argv.collect(),
+        }
+    }
+
+    /// The name of what is made of each image.
+    fn artifact(&self) -> String {
+        match self.stage.batch {
+            Some(_) => "rootfs".to_owned(),
+            None => format!("rootfs{}", ending(self.stage.output)),
+        }
+    }
+
+    /// Adds what became of one image to what came of it before; false where that is not known for sure, which
+    /// is to be looked at alone.
+    fn add(
+        &self,
+        ended: &Ended,
+        name: &str,
+        path: &str,
+        converted: &mut Converted,
+    ) -> anyhow::Result<bool> {
+        let (folder, file) = (self.out.join(name), self.artifact());
+        // Anything else is left behind.
+        if !has_only(&folder, &[&file, "status", "log"])? {
+            return Ok(false);
+        }
+        let artifact = folder.join(file);
+        let is_there = fs::symlink_metadata(&artifact).is_ok();
+        let conversion = match (ended.status, is_there) {
+            (0, true) => Conversion::Produced(artifact, self.stage.output),
+            (1.., false) => Conversion::Rejected(ended.status, last_line(&ended.log)),
+            _ => return Ok(false),
+        };
+        converted.stage.clone_from(&self.stage.name);
+        converted.conversion = conversion.clone();
+        let input = self.folder.join(path);
+        converted.stages.push((input, conversion));
+        converted.log.push_str("(one of a batch)\n");
+        converted.log.push_str(&ended.log);
+        Ok(true)
+    }
 }

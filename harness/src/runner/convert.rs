@@ -64,7 +64,8 @@ pub struct Converted {
 }
 
 impl Converted {
-    fn new() -> Converted {
+    /// Nothing yet.
+    pub(super) fn new() -> Converted {
         Converted {
             conversion: Conversion::Nothing,
             stage: String::new(),
@@ -75,6 +76,13 @@ impl Converted {
             stopped: false,
             stages: Vec::new(),
             log: String::new(),
+        }
+    }
+
+    /// Notes a protection that this host could not give.
+    pub(super) fn miss(&mut self, protection: &'static str) {
+        if !self.protections_missing.contains(&protection) {
+            self.protections_missing.push(protection);
         }
     }
 }
@@ -193,9 +201,7 @@ fn run_stage(
         .leftovers
         .extend(leftovers.map(|leftover| (stage.name.clone(), leftover)));
     for missing in ran.protections_missing {
-        if !converted.protections_missing.contains(&missing) {
-            converted.protections_missing.push(missing);
-        }
+        converted.miss(missing);
     }
     let (stdout, stderr) = (ran.stdout.text(), ran.stderr.text());
     let words: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
@@ -223,24 +229,8 @@ fn run_stage(
     Ok(())
 }
 
-/// A conversion by one stage that did nothing but convert.
-pub(super) fn of_one_stage(
-    stage: &Runner,
-    input: PathBuf,
-    conversion: Conversion,
-    log: String,
-) -> Converted {
-    Converted {
-        conversion: conversion.clone(),
-        stage: stage.name.clone(),
-        stages: vec![(input, conversion)],
-        log,
-        ..Converted::new()
-    }
-}
-
 /// What a stage may use up.
-fn limits(stage: &Runner, limits: Limits) -> Limits {
+pub(super) fn limits(stage: &Runner, limits: Limits) -> Limits {
     /// More than any tool pretends to need; the disk is held by [`Limits::output_bytes`].
     const SPARSE: u64 = 8 << 40;
     match stage.sparse {
@@ -283,7 +273,7 @@ pub(super) fn inputs(stage: &Runner, input: &Path) -> Vec<PathBuf> {
 }
 
 /// The command with what only the harness knows filled in; the containment fills in the paths.
-fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
+pub(super) fn argv(stage: &Runner, input: &Path, tag: &str) -> Vec<OsString> {
     let sized = stage
         .command
         .iter()
@@ -339,7 +329,7 @@ fn room_for(input: &Path) -> Room {
     }
 }
 
-fn ending(format: Format) -> &'static str {
+pub(super) fn ending(format: Format) -> &'static str {
     match format {
         Format::Dir | Format::ErofsLayers | Format::LayerDirs => "",
         Format::Tar => ".tar",

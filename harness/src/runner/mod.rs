@@ -5,16 +5,18 @@ mod chain;
 pub mod contain;
 mod convert;
 mod descriptor;
+mod each;
 mod expectations;
 mod profile;
 mod tools;
 
 use std::fmt;
 
-pub use batch::convert_batch;
+pub use batch::{convert_batch, takes_batches};
 pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};
+pub use each::{One, run_each};
 pub use expectations::{Expectations, Known, NOT_LOOKED_AT};
 pub use profile::Profile;
 pub use tools::{Root, Tools};

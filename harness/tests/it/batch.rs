@@ -196,3 +196,63 @@ fn a_batch_that_does_more_than_convert_does_not_count() {
         run(&project, &["--once"]).is(1).prints("0 pass   2 fail");
     }
 }
+
+/// A converter without a command for many: what it does alone, and what it does among others.
+fn plain(alone: &str, among: &str) -> Project {
+    let project = both();
+    let script = format!("case $3 in /out/rootfs/*) {among};; *) {alone};; esac");
+    let descriptor = format!(
+        "summary = 'x'\ninput = 'layout'\noutput = 'tar'\n\
+         command = ['sh', '-c', '''{script}''', 'sh', '{{harness}}', '{{layout}}', '{{out}}']\n"
+    );
+    project.write("runners/daemon/runner.toml", &descriptor);
+    project
+}
+
+#[test]
+fn conversions_share_a_container_but_not_where_everything_runs_twice() {
+    if !contained("batches") {
+        return;
+    }
+    let project = plain(WRONG, RIGHT);
+    run(&project, &["--once"]).is(0).prints("2 pass   0 fail");
+    run(&project, &[]).is(1).prints("0 pass   2 fail");
+}
+
+#[test]
+fn what_a_conversion_does_to_its_neighbours_does_not_count() {
+    if !contained("batches") {
+        return;
+    }
+    // Something beside the others' folders, in its own beside the output, in the temporary folder, outside.
+    for more in [
+        "touch ${3%/*/*}/new",
+        "touch ${3%/*}/new",
+        "touch $TMPDIR/left",
+        "touch /srv/escaped",
+    ] {
+        let among = format!("{RIGHT} && {more}");
+        run(&plain(WRONG, &among), &["--once"])
+            .is(1)
+            .prints("0 pass   2 fail");
+    }
+    for among in ["exit 9", "exit 125", "kill -9 $$", "sleep 30", "exit 0"] {
+        run(&plain(RIGHT, among), &["--once", "--time-limit", "2"])
+            .is(0)
+            .prints("2 pass   0 fail");
+    }
+}
+
+#[test]
+fn a_failure_that_is_known_to_disturb_keeps_its_image_out_of_a_batch() {
+    if !contained("batches") {
+        return;
+    }
+    let project = plain("kill -9 $$", RIGHT);
+    let text = "[[known]]\ncases = ['name/plain']\nkinds = ['crash']\nreason = 'r'\nlink = 'l'\n";
+    project.write("runners/daemon/expectations.toml", text);
+    // The other image has none to go with now.
+    run(&project, &["--once"])
+        .is(1)
+        .prints("0 pass   1 fail   1 known");
+}

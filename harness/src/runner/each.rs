@@ -1,0 +1,199 @@
+//! Many commands in one container, one after the other: most of what a short conversion takes is its container.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::contain::{self, Command, Ending, Limits, Ran, Way};
+
+/// How long one command among others may take at most. What takes longer is run alone, where it has all the
+/// time that the limits give it.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a script may be: Linux takes no longer word (`MAX_ARG_STRLEN`).
+const SCRIPT_BYTES_MAX: usize = 100 << 10;
+
+/// How much of what a command says is kept, in bytes.
+const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// Runs each of the commands that follow it. What a shell adds to the environment by itself is taken away.
+const SCRIPT: &str = r#"out=$1 seconds=$2
+unset PWD OLDPWD SHLVL
+mkdir "$out" || exit 1
+one() {
+    name=$1
+    shift
+    mkdir "$out/$name" || exit 1
+    timeout -s KILL "$seconds" "$@" >"$out/$name/log" 2>&1 </dev/null
+    echo $? >"$out/$name/status"
+}
+"#;
+
+/// A command that runs among others.
+pub struct One {
+    /// The name of its folder below the output.
+    pub name: String,
+    /// Its program and arguments.
+    pub argv: Vec<String>,
+}
+
+/// How a command among others ended: by itself, and not by a signal or at the time limit.
+pub struct Ended {
+    /// Its exit status.
+    pub status: i32,
+    /// What it said.
+    pub log: String,
+}
+
+/// How each of many commands ended, by its name.
+pub struct AllEnded {
+    /// Those of which that is known.
+    pub by_name: BTreeMap<String, Ended>,
+    /// The protections that this host could not give.
+    pub protections_missing: Vec<&'static str>,
+}
+
+/// Runs commands in the container that `around` describes, whose own command is not looked at. Below the output
+/// each has a folder of its name.
+///
+/// A command is in the answer only if it came to an end by itself and could be started. There is no answer where
+/// there is no containment, or anything but the commands' outputs was seen: whose it is nobody can tell.
+///
+/// # Errors
+///
+/// As [`contain::run`].
+pub fn run_each(commands: &[One], around: &Command<'_>) -> anyhow::Result<Option<AllEnded>> {
+    let script = script(commands);
+    if contain::probe(around.helper).way == Way::Plain || script.len() > SCRIPT_BYTES_MAX {
+        return Ok(None);
+    }
+    let each = around.limits.time.min(TIME_MAX);
+    let seconds = each.as_secs().max(1).to_string();
+    let words = ["sh", "-c", &script, "sh", "{out}", &seconds];
+    let count = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+    let ran = contain::run(&Command {
+        argv: &words.map(OsString::from),
+        limits: Limits {
+            // What it takes to kill and to start is not the commands'.
+            time: (each + Duration::from_secs(1)).saturating_mul(count),
+            ..around.limits
+        },
+        surroundings: around.surroundings.clone(),
+        ..*around
+    })?;
+    let is_quiet = ran.escapes.is_empty() && ran.leftovers.is_empty();
+    if ran.ending != Ending::Exited(0) || !is_quiet {
+        return Ok(None);
+    }
+    let names = commands.iter().map(|one| one.name.as_str());
+    if !has_only(around.out, &names.collect::<Vec<_>>())? {
+        return Ok(None);
+    }
+    let names = commands.iter().map(|one| one.name.as_str());
+    all_ended(names, &ran, around.out).map(Some)
+}
+
+/// What the folders of these names say of how the commands ended.
+pub(super) fn all_ended<'a>(
+    names: impl Iterator<Item = &'a str>,
+    ran: &Ran,
+    out: &Path,
+) -> anyhow::Result<AllEnded> {
+    let mut by_name = BTreeMap::new();
+    for name in names {
+        if let Some(ended) = read_ended(&out.join(name))? {
+            by_name.insert(name.to_owned(), ended);
+        }
+    }
+    Ok(AllEnded {
+        by_name,
+        protections_missing: ran.protections_missing.clone(),
+    })
+}
+
+/// How the command ended that has this folder.
+fn read_ended(folder: &Path) -> std::io::Result<Option<Ended>> {
+    let read = |name: &str| -> std::io::Result<Option<String>> {
+        let path = folder.join(name);
+        if !fs::symlink_metadata(&path).is_ok_and(|file| file.is_file()) {
+            return Ok(None);
+        }
+        let mut text = Vec::new();
+        fs::File::open(path)?
+            .take(LOG_BYTES_MAX)
+            .read_to_end(&mut text)?;
+        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+    };
+    let status = read("status")?.and_then(|text| text.trim().parse().ok());
+    // From 124 on a status may be what `timeout` or the shell has to say.
+    let Some(status) = status.filter(|status| (0..124).contains(status)) else {
+        return Ok(None);
+    };
+    let log = read("log")?.unwrap_or_default();
+    Ok(Some(Ended { status, log }))
+}
+
+/// Whether a folder has nothing but what these names say.
+///
+/// # Errors
+///
+/// Trouble of the host.
+pub(super) fn has_only(folder: &Path, names: &[&str]) -> std::io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let found = entry?.file_name();
+        if !names.iter().any(|name| found == *name) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn script(commands: &[One]) -> String {
+    let mut script = SCRIPT.to_owned();
+    for one in commands {
+        script.push_str("one");
+        for word in [&one.name].into_iter().chain(&one.argv) {
+            script.push_str(" '");
+            script.push_str(&word.replace('\'', r"'\''"));
+            script.push('\'');
+        }
+        script.push('\n');
+    }
+    script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{One, SCRIPT, script};
+
+    #[test]
+    fn every_word_reaches_its_command_as_it_is() {
+        let argv = [
+            "printf",
+            "[%s]",
+            "it's",
+            "$HOME `x` \"y\"",
+            "two\nlines",
+            "",
+        ];
+        let one = One {
+            name: "0".to_owned(),
+            argv: argv.map(str::to_owned).to_vec(),
+        };
+        let (_, line) = {
+            let text = script(&[one]);
+            let (head, line) = text.split_at(SCRIPT.len());
+            (head.to_owned(), line.to_owned())
+        };
+        let said = std::process::Command::new("sh")
+            .args(["-c", &format!("one() {{ shift; \"$@\"; }}\n{line}")])
+            .output()
+            .expect("sh starts");
+        let said = String::from_utf8(said.stdout).expect("text");
+        assert_eq!(said, "[it's][$HOME `x` \"y\"][two\nlines][]");
+    }
+}
