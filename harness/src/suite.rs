@@ -85,21 +85,28 @@ impl Suite {
     pub fn run(&self, jobs: usize, tell: &(dyn Fn(&Progress<'_>) + Sync)) -> Record {
         let trials = self.trials();
         let units = self.units(&trials);
-        let next = AtomicUsize::new(0);
         let results: Mutex<BTreeMap<usize, TrialRecord>> = Mutex::new(BTreeMap::new());
+        let run = |units: &[Unit<'_>], next: &AtomicUsize| {
+            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // Of a batch the first, in whose time the others are converted too.
+                tell(&Progress::Begun(unit.trials[0].1));
+                self.run_unit(unit, &|index, record| {
+                    tell(&Progress::Done(&record));
+                    let mut results = results.lock().expect("no panic holds it");
+                    results.insert(index, record);
+                });
+            }
+        };
+        // What is known to wait until its time is over waits beside the others.
+        let (hanging, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
+            let hangs = |trial| self.is_known_as(trial, &[FindingKind::Timeout]);
+            jobs > 1 && unit.trials.iter().all(|(_, trial)| hangs(trial))
+        });
+        let (next_hanging, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..jobs.max(1) {
-                scope.spawn(|| {
-                    while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        // Of a batch the first, in whose time the others are converted too.
-                        tell(&Progress::Begun(unit.trials[0].1));
-                        self.run_unit(unit, &|index, record| {
-                            tell(&Progress::Done(&record));
-                            let mut results = results.lock().expect("no panic holds it");
-                            results.insert(index, record);
-                        });
-                    }
-                });
+                scope.spawn(|| run(&units, &next));
+                scope.spawn(|| run(&hanging, &next_hanging));
             }
         });
         let trials = results
@@ -141,7 +148,6 @@ impl Suite {
     /// Whether it is known of a trial that its conversion does more than fail: a batch with it says nothing of
     /// the others.
     fn disturbs(&self, trial: &Trial<'_>) -> bool {
-        let known = self.known_failure(trial);
         let disturbing = [
             FindingKind::Escape,
             FindingKind::Crash,
@@ -149,7 +155,13 @@ impl Suite {
             FindingKind::Resource,
             FindingKind::Unclean,
         ];
-        known.is_some_and(|known| known.kinds.iter().any(|kind| disturbing.contains(kind)))
+        self.is_known_as(trial, &disturbing)
+    }
+
+    /// Whether a trial is known to fail in one of these ways.
+    fn is_known_as(&self, trial: &Trial<'_>, kinds: &[FindingKind]) -> bool {
+        let known = self.known_failure(trial);
+        known.is_some_and(|known| known.kinds.iter().any(|kind| kinds.contains(kind)))
     }
 
     fn run_unit(&self, unit: &Unit<'_>, done: &dyn Fn(usize, TrialRecord)) {
@@ -257,9 +269,8 @@ impl Suite {
         let (runner, known) = self.known(trial)?;
         let kinds = known.kinds.iter();
         let kinds: Vec<_> = kinds.filter_map(|kind| FindingKind::named(kind)).collect();
-        // What only a second conversion shows is not gone because there was none.
-        let is_asked =
-            self.equipment.repeat || kinds.iter().any(|kind| *kind != FindingKind::Unstable);
+        // What only a second conversion may show is not gone because there was none.
+        let is_asked = self.equipment.repeat || !kinds.contains(&FindingKind::Unstable);
         let is_case = known.cases.contains(&trial.question.id);
         Some(KnownFailure {
             decides: is_asked && is_case && decides(trial.chain, runner),

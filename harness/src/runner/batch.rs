@@ -15,8 +15,10 @@ use super::{Chain, Conversion, Converted, Need, Runner, Setting};
 /// Whether many images can go through this chain at once: each stage has a command for that, or keeps no state
 /// that one image could leave to another.
 pub fn takes_batches(chain: &Chain) -> bool {
-    let keeps_nothing =
-        |stage: &Runner| stage.state.is_empty() && !stage.needs.contains(&Need::Mount);
+    let keeps_nothing = |stage: &Runner| {
+        let mounts = [Need::Mount, Need::Loop].iter();
+        stage.state.is_empty() && !mounts.into_iter().any(|need| stage.needs.contains(need))
+    };
     chain
         .stages
         .iter()

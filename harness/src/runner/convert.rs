@@ -245,6 +245,7 @@ pub(super) fn limits(stage: &Runner, limits: Limits) -> Limits {
 /// The privileges a stage gets.
 pub(super) fn powers(stage: &Runner, privileged: bool) -> Powers {
     match privileged {
+        _ if stage.needs.contains(&Need::Loop) => Powers::Loop,
         _ if stage.needs.contains(&Need::Mount) => Powers::Mount,
         true => Powers::Trusted,
         // An opaque directory of a layer is one by such an attribute.

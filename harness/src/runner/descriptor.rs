@@ -101,6 +101,8 @@ pub enum Need {
     Root,
     /// The privilege to mount.
     Mount,
+    /// To mount through loop devices.
+    Loop,
 }
 
 /// Something a runner cannot do by design.

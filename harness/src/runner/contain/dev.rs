@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::Leftover;
+use super::{Leftover, Powers};
 
 /// Watches the devices of the host while one converter that may mount runs.
 pub(super) struct Watch {
     before: Devices,
-    /// Devices belong to all, so only one such converter runs at a time: the lock lies on a file that is
-    /// there anyway.
+    /// Devices belong to all, so one that sees them runs by itself, and any that sees none beside others
+    /// of its kind: the lock lies on a file that is there anyway.
     _turn: Option<File>,
 }
 
@@ -23,10 +23,14 @@ struct Devices {
 
 impl Watch {
     /// Waits for its turn and notes which devices there are.
-    pub(super) fn begin() -> Self {
+    pub(super) fn begin(powers: Powers) -> Self {
+        let lock = match powers {
+            Powers::Loop => File::lock,
+            _ => File::lock_shared,
+        };
         let turn = File::open("/dev/loop-control")
             .ok()
-            .filter(|file| file.lock().is_ok());
+            .filter(|file| lock(file).is_ok());
         Self {
             before: Devices::now(),
             _turn: turn,

@@ -89,7 +89,7 @@ pub(super) fn apply(powers: Powers) -> Result<(), Trouble> {
         libc::SYS_socket,
         vec![not_in(0, &FAMILIES).context("filter", "sockets")?],
     );
-    if powers != Powers::Mount {
+    if !powers.can_mount() {
         refused.append(&mut always(TO_MOUNT));
         refused.insert(libc::SYS_clone, namespaces().context("filter", "clone")?);
         refused.insert(

@@ -103,7 +103,7 @@ fn threads_of(user: u32) -> u64 {
 pub(super) fn give_up_powers(plan: &InitPlan) -> Result<Vec<Protection>, Trouble> {
     let kept = match plan.powers {
         Powers::Unpack => UNPACK,
-        Powers::Trusted | Powers::Mount => UNPACK | CapabilitySet::SYS_ADMIN,
+        Powers::Trusted | Powers::Mount | Powers::Loop => UNPACK | CapabilitySet::SYS_ADMIN,
     };
     let mut missing = Vec::new();
     match bound(kept) {

@@ -26,7 +26,7 @@
 //! | `/dev` `/proc` `/sys` `/run` | minimal, fresh, read-only, empty | an escape or refused |
 //!
 //! What this does not protect from: a hole in the kernel, what a converter with [`Powers::Mount`]
-//! can do (it may mount the host's devices), and, without root or user namespaces, anything but
+//! or [`Powers::Loop`] can do (it may mount the host's devices), and, without root or user namespaces, anything but
 //! endless time and size; [`probe`] and [`Ran::protections_missing`] say which case this host is.
 
 mod cgroup;
@@ -175,9 +175,19 @@ pub enum Powers {
     /// Also `CAP_SYS_ADMIN`, but for nothing else than `trusted.*` attributes: every other call that this
     /// capability opens is refused by a filter.
     Trusted,
-    /// Also `CAP_SYS_ADMIN` and loop devices, for converters that mount. With it a hostile
-    /// converter can undo the containment: only for tools that are trusted not to want to.
+    /// Also `CAP_SYS_ADMIN`, for converters that mount. With it a hostile converter can undo the
+    /// containment: only for tools that are trusted not to want to.
     Mount,
+    /// Also the host's loop devices, which all converters share: only one with this runs at a time, and
+    /// no other that mounts beside it.
+    Loop,
+}
+
+impl Powers {
+    /// Whether they are enough to mount.
+    pub(super) fn can_mount(self) -> bool {
+        matches!(self, Powers::Mount | Powers::Loop)
+    }
 }
 
 /// What goes wrong on purpose while a converter runs, to see whether it fails cleanly.

@@ -239,12 +239,13 @@ impl Site<'_> {
 
     fn devices(&self) -> Vec<String> {
         let mut names: Vec<_> = DEVICES.iter().map(|&name| name.to_owned()).collect();
-        if self.plan.powers == Powers::Mount {
+        if self.plan.powers.can_mount() {
+            names.push("fuse".to_owned());
+        }
+        if self.plan.powers == Powers::Loop {
             let all = fs::read_dir("/dev").into_iter().flatten().flatten();
             let all = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-            names.extend(all.filter(|name| {
-                name == "fuse" || name == "loop-control" || is_numbered(name, "loop")
-            }));
+            names.extend(all.filter(|name| name == "loop-control" || is_numbered(name, "loop")));
         }
         names.retain(|name| Path::new("/dev").join(name).exists());
         names

@@ -108,7 +108,10 @@ pub fn run_with(way: Way, command: &Command<'_>, faults: Faults) -> Result<Ran, 
         return Err(host("make a small disk at", command.out, &cause));
     }
     let place = Place::prepare(way, command)?;
-    let watch = (command.powers == Powers::Mount).then(dev::Watch::begin);
+    let watch = command
+        .powers
+        .can_mount()
+        .then(|| dev::Watch::begin(command.powers));
     let held = cgroup::create(&command.limits);
     let plan = Plan {
         faults,

@@ -52,7 +52,7 @@ fn mounts_and_loop_devices_that_stay_are_seen_and_taken_down() {
         .filter(|_| Path::new("/dev/loop-control").exists())
     {
         let trial = Trial {
-            powers: Powers::Mount,
+            powers: Powers::Loop,
             ..Trial::new(way)
         };
         let ran = trial.sh("truncate -s 1M $1; losetup --find --show $1");
@@ -70,6 +70,12 @@ fn mounts_and_loop_devices_that_stay_are_seen_and_taken_down() {
             .join(device)
             .join("loop/backing_file");
         assert!(!backing.exists(), "the device is taken down");
+        let trial = Trial {
+            powers: Powers::Mount,
+            ..Trial::new(way)
+        };
+        let ran = trial.sh("! ls /dev/loop* && truncate -s 1M $1 && ! losetup --find --show $1");
+        assert_eq!((ran.ending, ran.leftovers), (Ending::Exited(0), Vec::new()));
     }
 }
 
