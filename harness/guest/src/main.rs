@@ -33,7 +33,7 @@ use rustix::system::{RebootCommand, reboot};
 
 use crate::disk::Disk;
 use crate::port::{Conversation, Port};
-use crate::root::{Root, Trouble};
+use crate::root::{Place, Root, Trouble};
 use crate::run::Runner;
 use crate::wire::{Job, Kind, Written, encode_error};
 
@@ -79,7 +79,8 @@ fn work(disks: &[Disk], mut runner: Runner, job: &Job, to: &mut Conversation) ->
     if job.is_shelf() {
         return walk_shelf(&disks, runner, job, to);
     }
-    let root = match Root::mount(job, &disks) {
+    let place = Place::alone(job);
+    let root = match Root::mount(job, &disks, &place) {
         Ok(root) => root,
         Err(Trouble::Init(error)) => return Err(error),
         Err(Trouble::Image(errno, sentence)) => {
@@ -102,14 +103,7 @@ fn work(disks: &[Disk], mut runner: Runner, job: &Job, to: &mut Conversation) ->
     if job.mark.is_empty() {
         return Ok(());
     }
-    let written = runner.end()?;
-    let written = match written.read {
-        Ok(_) => Written {
-            read: again(root, &disks, job),
-            ..written
-        },
-        Err(_) => written,
-    };
+    let written = read_again(runner.end()?, root, &disks, job, &place)?;
     to.send(Kind::Written, &written.encode())
 }
 
@@ -122,16 +116,23 @@ fn walk_shelf(
     to: &mut Conversation,
 ) -> io::Result<()> {
     let mut first = Some(runner);
-    for number in 0..job.partitions {
-        match Root::of_shelf(job, disks, number) {
+    for place in Place::of_shelf(job) {
+        match Root::mount(job, disks, &place) {
             Ok(root) => {
                 walk::walk(open(ROOT)?, to)?;
-                if !job.commands.is_empty() {
-                    let mut runner = first.take().map_or_else(Runner::start, Ok)?;
-                    runner.run(job, to)?;
-                    runner.finish()?;
+                if job.commands.is_empty() && job.mark.is_empty() {
+                    root.unmount()?;
+                    continue;
                 }
-                root.unmount()?;
+                let mut runner = first.take().map_or_else(Runner::start, Ok)?;
+                runner.run(job, to)?;
+                if job.mark.is_empty() {
+                    runner.finish()?;
+                    root.unmount()?;
+                } else {
+                    let written = read_again(runner.end()?, root, disks, job, &place)?;
+                    to.send(Kind::Written, &written.encode())?;
+                }
             }
             Err(Trouble::Init(error)) => return Err(error),
             Err(Trouble::Image(errno, sentence) | Trouble::Upper(errno, sentence)) => {
@@ -143,13 +144,35 @@ fn walk_shelf(
     Ok(())
 }
 
-/// Unmounts all, mounts it again, and reads what was written.
-fn again(root: Root, disks: &[String], job: &Job) -> Result<Vec<u8>, String> {
-    root.unmount()
-        .map_err(|error| format!("the root cannot be unmounted: {error}"))?;
-    match Root::mount(job, disks) {
-        Ok(_) => mark::read(ROOT, &job.mark)
-            .map_err(|error| format!("it cannot be read after a remount: {error}")),
+/// Unmounts all and, where something was written, mounts it again, reads that and takes all away.
+fn read_again(
+    written: Written,
+    root: Root,
+    disks: &[String],
+    job: &Job,
+    place: &Place,
+) -> io::Result<Written> {
+    if written.read.is_err() {
+        root.unmount()?;
+        return Ok(written);
+    }
+    let read = again(root, disks, job, place);
+    Ok(Written { read, ..written })
+}
+
+fn again(root: Root, disks: &[String], job: &Job, place: &Place) -> Result<Vec<u8>, String> {
+    let unmount = |root: Root| {
+        root.unmount()
+            .map_err(|error| format!("the root cannot be unmounted: {error}"))
+    };
+    unmount(root)?;
+    match Root::mount(job, disks, place) {
+        Ok(root) => {
+            let read = mark::read(ROOT, &job.mark)
+                .map_err(|error| format!("it cannot be read after a remount: {error}"));
+            unmount(root)?;
+            read
+        }
         Err(Trouble::Image(_, why) | Trouble::Upper(_, why)) => {
             Err(format!("the root cannot be mounted again: {why}"))
         }

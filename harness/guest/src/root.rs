@@ -43,58 +43,102 @@ impl From<io::Error> for Trouble {
     }
 }
 
+/// Where that is on the disks of which a root is made.
+pub struct Place {
+    /// Its first partition; without, the first disk itself is the image.
+    partition: Option<u32>,
+    /// How many layers it has, a partition each; none where it is an image that is no layer.
+    layers: u32,
+    /// The directory for it on the disk of the writable layer.
+    upper: String,
+}
+
+impl Place {
+    /// That of the only root of a job.
+    pub fn alone(job: &Job) -> Place {
+        Place {
+            partition: (job.partitions > 0).then_some(0),
+            layers: job.partitions,
+            upper: UPPER.to_owned(),
+        }
+    }
+
+    /// Those of all roots of a shelf.
+    pub fn of_shelf(job: &Job) -> Vec<Place> {
+        let mut next = 0;
+        let places = job.shelf.iter().enumerate().map(|(number, layers)| {
+            let partition = next;
+            next += layers.max(&1);
+            Place {
+                partition: Some(partition),
+                layers: *layers,
+                upper: format!("{UPPER}/{number}"),
+            }
+        });
+        places.collect()
+    }
+
+    fn image(&self, disks: &[String]) -> io::Result<String> {
+        match self.partition {
+            None => disk(disks, 0).map(str::to_owned),
+            Some(number) => partition(disks, number),
+        }
+    }
+}
+
 /// What is mounted.
 pub struct Root {
     targets: Vec<String>,
 }
 
 impl Root {
-    /// Mounts what a job asks for, in the end at [`ROOT`]. `disks` are the nodes of all disks.
-    pub fn mount(job: &Job, disks: &[String]) -> Result<Root, Trouble> {
+    /// Mounts what is at a place as a job asks for, in the end at [`ROOT`]. `disks` are the nodes of all disks.
+    /// Where that fails nothing stays mounted.
+    pub fn mount(job: &Job, disks: &[String], place: &Place) -> Result<Root, Trouble> {
         let mut root = Root {
             targets: Vec::new(),
         };
+        match root.mount_all(job, disks, place) {
+            Ok(()) => Ok(root),
+            Err(trouble) => {
+                root.unmount()?;
+                Err(trouble)
+            }
+        }
+    }
+
+    fn mount_all(&mut self, job: &Job, disks: &[String], place: &Place) -> Result<(), Trouble> {
         let read_only = MountFlags::RDONLY | MountFlags::NODEV;
         match job.profile.as_str() {
-            "ro" => root.image(job, disk(disks, 0)?, ROOT, read_only)?,
-            "rw" => root.image(job, disk(disks, 0)?, ROOT, MountFlags::NODEV)?,
+            "ro" => self.image(job, &place.image(disks)?, ROOT, read_only),
+            "rw" => self.image(job, &place.image(disks)?, ROOT, MountFlags::NODEV),
             "layers" => {
-                let lower = root.layers(job, disks)?;
-                root.overlay(&lower, read_only)?;
+                let lower = self.layers(job, disks, place)?;
+                self.overlay(&lower, read_only)
             }
             "overlay" => {
-                let lower = match job.partitions {
+                let lower = match place.layers {
                     0 => {
                         make(LOWER)?;
-                        root.image(job, disk(disks, 0)?, LOWER, read_only)?;
+                        self.image(job, &place.image(disks)?, LOWER, read_only)?;
                         LOWER.to_owned()
                     }
-                    _ => root.layers(job, disks)?,
+                    _ => self.layers(job, disks, place)?,
                 };
-                let top = match job.partitions {
+                let top = match place.layers {
                     0 => LOWER.to_owned(),
                     layers => format!("{LAYERS}/{}", layers - 1),
                 };
-                root.upper(disk(disks, disks.len() - 1)?, &top)?;
-                let options = format!("{lower},upperdir={UPPER}/upper,workdir={UPPER}/work");
-                root.overlay(&options, MountFlags::NODEV)?;
+                self.upper(disk(disks, disks.len() - 1)?, &top, &place.upper)?;
+                let own = &place.upper;
+                let options = format!("{lower},upperdir={own}/upper,workdir={own}/work");
+                self.overlay(&options, MountFlags::NODEV)
             }
             other => {
                 let sentence = format!("unknown profile `{other}`");
-                return Err(Trouble::Image(Errno::INVAL, sentence));
+                Err(Trouble::Image(Errno::INVAL, sentence))
             }
         }
-        Ok(root)
-    }
-
-    /// Mounts the image in the partition of this number at [`ROOT`].
-    pub fn of_shelf(job: &Job, disks: &[String], number: u32) -> Result<Root, Trouble> {
-        let mut root = Root {
-            targets: Vec::new(),
-        };
-        let read_only = MountFlags::RDONLY | MountFlags::NODEV;
-        root.image(job, &partition(disks, number)?, ROOT, read_only)?;
-        Ok(root)
     }
 
     /// Takes all of it away again, so that the kernel forgets what it knows of the disks.
@@ -120,19 +164,19 @@ impl Root {
 
     /// Mounts every layer; what `lowerdir` is, top first, from [`LAYERS`], where this leaves us: options
     /// are of a page at most.
-    fn layers(&mut self, job: &Job, disks: &[String]) -> Result<String, Trouble> {
+    fn layers(&mut self, job: &Job, disks: &[String], place: &Place) -> Result<String, Trouble> {
         let kind = job.filesystem.as_str();
         make(LAYERS)?;
         chdir(LAYERS).map_err(at("enter", LAYERS))?;
-        for layer in 0..job.partitions {
-            let node = partition(disks, layer)?;
+        for layer in 0..place.layers {
+            let node = partition(disks, place.partition.unwrap_or(0) + layer)?;
             let target = format!("{LAYERS}/{layer}");
             make(&target)?;
             let flags = MountFlags::RDONLY | MountFlags::NODEV;
             self.mounted(&node, &target, kind, flags, options_of(kind))
                 .map_err(|errno| image_trouble(&format!("mount layer {layer} as {kind}"), errno))?;
         }
-        let mut names: Vec<String> = (0..job.partitions)
+        let mut names: Vec<String> = (0..place.layers)
             .rev()
             .map(|layer| layer.to_string())
             .collect();
@@ -146,7 +190,7 @@ impl Root {
 
     /// The writable layer. Its own root is what a stack shows for the root, so unless it is there already
     /// it gets the attributes of `top`'s, as container engines do it.
-    fn upper(&mut self, node: &str, top: &str) -> Result<(), Trouble> {
+    fn upper(&mut self, node: &str, top: &str, own: &str) -> Result<(), Trouble> {
         make(UPPER)?;
         let failed = |what: &str, errno: Errno| {
             let sentence = format!("{what} the writable layer: {errno}");
@@ -155,15 +199,17 @@ impl Root {
         let flags = MountFlags::NODEV;
         self.mounted(node, UPPER, "ext4", flags, options_of("ext4"))
             .map_err(|errno| failed("mount the disk of", errno))?;
-        let made = |name: &str| match create_dir(format!("{UPPER}/{name}")) {
+        let made = |name: &str| match create_dir(format!("{own}/{name}")) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
         };
-        made("work")
+        create_dir_all(own)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+            .and_then(|()| made("work"))
             .and_then(|_| made("upper"))
             .and_then(|is_new| match is_new {
-                true => copy_attributes(top, &format!("{UPPER}/upper")),
+                true => copy_attributes(top, &format!("{own}/upper")),
                 false => Ok(()),
             })
             .map_err(|errno| failed("make directories for", errno))

@@ -93,16 +93,15 @@ impl Runner {
         Ok(())
     }
 
-    /// Waits for the end of the runner, whose last word is what it wrote; after it, nothing of the
-    /// image is in use any more.
-    pub fn end(&mut self) -> io::Result<Written> {
+    /// Waits for the end of the runner, whose last word is what it wrote; see [`Runner::finish`].
+    pub fn end(mut self) -> io::Result<Written> {
         let written = Written::decode(&self.read()?.payload)?;
-        self.process.wait()?;
+        self.finish()?;
         Ok(written)
     }
 
-    /// Waits for the end of a runner that wrote nothing and takes away what it left on the stage; after it,
-    /// another can be started.
+    /// Waits for the end of the runner and takes away what it left on the stage; after it, nothing of the image
+    /// is in use any more, and another can be started.
     pub fn finish(mut self) -> io::Result<()> {
         self.process.wait()?;
         for name in ["proc", "dev"] {

@@ -26,10 +26,7 @@ pub(crate) const DIGEST_OF: &str = " sha256=@";
 pub(crate) const OUTPUT_BYTES_KEPT: usize = 512 << 10;
 
 /// The version of this protocol; a guest of another version is refused.
-pub(crate) const VERSION: u32 = 4;
-
-/// The [`Job::profile`] in which each partition is an image of its own.
-pub(crate) const SHELF: &str = "shelf";
+pub(crate) const VERSION: u32 = 5;
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,11 +190,14 @@ pub(crate) struct Job {
     pub(crate) nonce: [u8; 32],
     /// The filesystem type as `mount` names it.
     pub(crate) filesystem: String,
-    /// How the image becomes the root: `ro`, `overlay`, `rw` or `layers`; or [`SHELF`].
+    /// How the image becomes the root: `ro`, `overlay`, `rw` or `layers`.
     pub(crate) profile: String,
     /// How many partitions of the disks are images, of layers the base layer first; with none the first
     /// disk itself is the image.
     pub(crate) partitions: u32,
+    /// Where the partitions are of several images that have nothing to do with each other, how many layers each
+    /// one has: zero is an image of one partition that is no layer.
+    pub(crate) shelf: Vec<u32>,
     /// Whether to walk the tree and send it.
     pub(crate) walk: bool,
     /// Stacks of the image's directories as overlayfs names them in `lowerdir`. Where there are any,
@@ -220,6 +220,10 @@ impl Job {
         put(&mut out, self.filesystem.as_bytes());
         put(&mut out, self.profile.as_bytes());
         out.extend(self.partitions.to_le_bytes());
+        out.extend((self.shelf.len() as u32).to_le_bytes());
+        self.shelf
+            .iter()
+            .for_each(|layers| out.extend(layers.to_le_bytes()));
         out.push(u8::from(self.walk));
         put_list(&mut out, &self.stacks);
         out.extend((self.command_time_limit.as_millis() as u64).to_le_bytes());
@@ -246,6 +250,7 @@ impl Job {
             filesystem: from.text()?,
             profile: from.text()?,
             partitions: from.u32()?,
+            shelf: from.numbers()?,
             walk: from.array::<1>()? != [0],
             stacks: from.list()?,
             command_time_limit: Duration::from_millis(u64::from_le_bytes(from.array()?)),
@@ -259,7 +264,7 @@ impl Job {
     /// How many trees are walked.
     pub(crate) fn walks(&self) -> usize {
         match self.stacks.len() {
-            _ if self.is_shelf() => self.partitions as usize,
+            _ if self.is_shelf() => self.shelf.len(),
             0 => usize::from(self.walk),
             stacks => stacks,
         }
@@ -267,7 +272,7 @@ impl Job {
 
     /// Whether the images have nothing to do with each other.
     pub(crate) fn is_shelf(&self) -> bool {
-        self.profile == SHELF
+        !self.shelf.is_empty()
     }
 
     /// Whether several trees are walked, each of which may be missing.
@@ -441,6 +446,10 @@ impl Fields<'_> {
         let (head, tail) = self.0.split_at_checked(length).ok_or_else(cut)?;
         self.0 = tail;
         Ok(head.to_vec())
+    }
+
+    fn numbers(&mut self) -> io::Result<Vec<u32>> {
+        (0..self.u32()?).map(|_| self.u32()).collect()
     }
 
     fn list(&mut self) -> io::Result<Vec<Vec<u8>>> {

@@ -130,7 +130,11 @@ pub(super) fn drives(job: &Job<'_>) -> Result<Vec<Drive>, Error> {
             )));
         }
         for images in job.images.chunks(gpt::PARTITIONS_MAX) {
-            drives.push(Drive::Image(gpt::disk(images)?));
+            let disk = gpt::disk(images)?;
+            drives.push(match job.profile {
+                Profile::Rw => over(disk)?,
+                _ => Drive::Image(disk),
+            });
         }
     } else {
         let [image] = job.images else {

@@ -255,11 +255,12 @@ fn on_wire(job: &Job<'_>) -> Result<wire::Job, Error> {
     Ok(wire::Job {
         nonce: drive::random()?,
         filesystem: job.filesystem.to_owned(),
-        profile: match job.arrangement {
-            Arrangement::Shelf => wire::SHELF.to_owned(),
-            _ => job.profile.word().to_owned(),
-        },
+        profile: job.profile.word().to_owned(),
         partitions: drive::partitions(job),
+        shelf: match job.arrangement {
+            Arrangement::Shelf(layers) => layers.to_vec(),
+            _ => Vec::new(),
+        },
         walk: job.walk,
         stacks: job.stacks.to_vec(),
         command_time_limit: job.time_limit / 2,

@@ -93,7 +93,7 @@ pub struct Job<'a> {
     /// at their own sizes.
     pub images: &'a [PathBuf],
     /// What the images are to each other.
-    pub arrangement: Arrangement,
+    pub arrangement: Arrangement<'a>,
     /// Their type as `mount` names it: `ext4`, `erofs` or `squashfs`.
     pub filesystem: &'a str,
     /// How they become the root.
@@ -116,14 +116,15 @@ pub struct Job<'a> {
 
 /// What the images of a job are to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrangement {
+pub enum Arrangement<'a> {
     /// There is one.
     Single,
     /// They are the layers of a stack, base layer first, even if there is only one.
     Stack,
-    /// They have nothing to do with each other: each is mounted, walked, has the commands run in it and is
-    /// taken away again.
-    Shelf,
+    /// They are of several roots that have nothing to do with each other. Each is mounted, walked, has the
+    /// commands run in it and is taken away again. The numbers say how many layers each root is made of: zero is
+    /// an image that is no layer.
+    Shelf(&'a [u32]),
 }
 
 /// What was seen of an image.
@@ -153,6 +154,8 @@ pub struct Walked {
     pub read_errors: Vec<ReadError>,
     /// What became of each command, on a shelf.
     pub commands: Vec<CommandResult>,
+    /// As [`Boot::written`], on a shelf.
+    pub written: Option<Result<Writer, String>>,
 }
 
 /// Who wrote a file into the root.

@@ -9,17 +9,16 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use super::boot::Among;
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
 use crate::runner::{Converted, Setting, convert_batch, takes_batches};
-use crate::tree::Tree;
 
 /// How many images go through one start of a converter.
 pub const BATCH: usize = 24;
 
 /// What a batch made for a trial.
-#[derive(Debug)]
 pub struct Prepared {
     /// Of the question itself.
     pub(super) question: Converted,
@@ -30,12 +29,12 @@ pub struct Prepared {
 }
 
 /// What was seen of an image among others.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Seen {
     /// Whether fsck had nothing to say.
     pub(super) is_clean: bool,
-    /// What a guest read of it, whose shell, where it has one, answered.
-    pub(super) tree: Option<Tree>,
+    /// What a guest saw of it, whose shell, where it has one, answered.
+    pub(super) among: Option<Among>,
 }
 
 /// What a trial can do together with others of its chain.

@@ -164,42 +164,70 @@ pub(super) fn read(
         .transpose()
 }
 
-/// Has one guest read each of these images in full and, if `is_asked`, its shell answer; `None` for one with
-/// which either fails. What one of them does to the guest leaves nothing to be said of any.
+/// What a guest saw of one root among others, with which nothing is wrong.
+pub(super) struct Among {
+    pub(super) tree: Tree,
+    /// See [`Seen::written`].
+    pub(super) written: Option<Writer>,
+}
+
+/// Has one guest read each of these roots in full, write to it where it can be written to, and, if `is_asked`, its
+/// shell answer; `None` for one with which any of it fails. What one of them does to the guest leaves nothing to
+/// be said of any.
 ///
 /// # Errors
 ///
 /// As [`boot`].
 pub(super) fn read_shelf(
     machine: &Machine,
-    images: &Images,
+    roots: &[&Images],
+    profile: Profile,
     is_asked: bool,
     transcript: &Path,
-) -> anyhow::Result<Vec<Option<Tree>>> {
+) -> anyhow::Result<Vec<Option<Among>>> {
+    let nothing = || roots.iter().map(|_| None).collect();
+    let Some(first) = roots.first() else {
+        return Ok(nothing());
+    };
     let nonce = nonce()?;
     let commands = match is_asked {
         true => vec![format!("echo {nonce}").into_bytes()],
         false => Vec::new(),
     };
+    let paths = roots.iter().flat_map(|root| root.paths.clone());
+    let images = Images {
+        paths: paths.collect(),
+        ..**first
+    };
+    let layers = roots.iter().map(|root| match root.is_stack {
+        true => root.paths.len() as u32,
+        false => 0,
+    });
     let boot = machine.boot(&Job {
-        arrangement: Arrangement::Shelf,
-        ..job(images, Profile::Ro, &commands, transcript)
+        arrangement: Arrangement::Shelf(&layers.collect::<Vec<_>>()),
+        ..job(&images, profile, &commands, transcript)
     })?;
+    if boot.failure.is_some() || boot.stacks.len() != roots.len() {
+        return Ok(nothing());
+    }
     let said = format!("{nonce}\n");
     let is_right = |result: &boot::CommandResult| answer(result, "the nonce", &said).is_none();
-    let mut trees = Vec::new();
+    let mut seen = Vec::new();
     for walked in boot.stacks {
         let walked = walked.ok().filter(|walked| {
-            let is_whole = boot.failure.is_none() && walked.read_errors.is_empty();
-            is_whole
+            walked.read_errors.is_empty()
                 && walked.commands.len() == commands.len()
                 && walked.commands.iter().all(is_right)
+                && !matches!(walked.written, Some(Err(_)))
         });
-        let tree = walked.map(|walked| read::guest(&walked.mtree).map_err(anyhow::Error::msg));
-        trees.push(tree.transpose()?);
+        let among = walked.map(|walked| {
+            let tree = read::guest(&walked.mtree).map_err(anyhow::Error::msg)?;
+            let written = walked.written.and_then(Result::ok);
+            anyhow::Ok(Among { tree, written })
+        });
+        seen.push(among.transpose()?);
     }
-    trees.resize(images.paths.len(), None);
-    Ok(trees)
+    Ok(seen)
 }
 
 /// The job of reading images in full and running commands in them.

@@ -311,20 +311,25 @@ impl<'a> Cell<'a> {
                 return Ok((None, findings));
             }
         };
-        if let Some(tree) = seen.tree {
-            if question.has_shell() {
-                self.result.seen.push("/bin/sh answered".to_owned());
-            }
-            return Ok((Some(tree), findings));
+        if let Some(among) = seen.among {
+            self.note_seen(question.has_shell(), among.written);
+            return Ok((Some(among.tree), findings));
         }
         images.paths.iter().try_for_each(|image| forget(image))?;
         let transcript = self.work.join(format!("{prefix}transcript"));
         let profile = self.equipment.profile_of(self.trial.chain);
         let seen = boot::boot(machine, &images, profile, question, &transcript)?;
-        if seen.answered {
+        self.note_seen(seen.answered, seen.written);
+        findings.extend(seen.findings);
+        Ok((seen.tree, findings))
+    }
+
+    /// Says what a guest did besides reading.
+    fn note_seen(&mut self, answered: bool, written: Option<Writer>) {
+        if answered {
             self.result.seen.push("/bin/sh answered".to_owned());
         }
-        if let Some(writer) = seen.written {
+        if let Some(writer) = written {
             let who = match writer {
                 Writer::Shell => "/bin/sh",
                 Writer::Init => "init",
@@ -332,8 +337,6 @@ impl<'a> Cell<'a> {
             let said = format!("a file {who} wrote was there after a remount");
             self.result.seen.push(said);
         }
-        findings.extend(seen.findings);
-        Ok((seen.tree, findings))
     }
 
     /// What fsck says of each image, if they are not known to be clean.

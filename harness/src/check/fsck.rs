@@ -42,6 +42,9 @@ pub(super) fn are_clean(
     if !equipment.has_in(root, program) {
         return Ok(none);
     }
+    if images.is_empty() {
+        return Ok(none);
+    }
     let scratch = work.join("fsck");
     fs::create_dir(&scratch)?;
     let commands = images.iter().enumerate().map(|(number, image)| {

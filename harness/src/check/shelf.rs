@@ -5,6 +5,7 @@
 //! anything is said of it. A shell sees nothing of the other images: it runs in namespaces of its own.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -12,21 +13,22 @@ use fs_err as fs;
 use super::batch::{Prepared, Seen};
 use super::images::Images;
 use super::{Equipment, Question, Source, Trial, Wanted, boot, cell, contain, fsck};
+use crate::boot::LAYERS_MAX;
 use crate::image;
 use crate::runner::contain::Faults;
-use crate::runner::{Conversion, Converted, Format, Profile, Setting, convert};
+use crate::runner::{Conversion, Converted, Format, Setting, convert};
 
-/// The largest image that is put beside others, in bytes: all of them are copied onto one disk.
+/// What the largest image that is put beside others takes, in bytes: all of them are copied onto one disk.
 const IMAGE_BYTES_MAX: u64 = 256 << 20;
+
+/// How long such an image may be, with its holes, which stay holes.
+const IMAGE_LENGTH_MAX: u64 = 4 << 30;
 
 /// Whether a guest does with this trial's image what it does with every other: it has no commands of its own.
 pub(super) fn fits(trial: &Trial<'_>, equipment: &Equipment) -> bool {
     let question = trial.question;
     let is_plain = matches!(question.source, Source::Case(_)) && booted(question).run.is_empty();
-    is_plain
-        && filesystem(trial.chain.format()).is_some()
-        && equipment.profile_of(trial.chain) == Profile::Ro
-        && equipment.machine.is_ok()
+    is_plain && trial.chain.format().is_filesystem() && equipment.machine.is_ok()
 }
 
 /// Whether the shell of the image that a guest reads for this question is asked.
@@ -57,9 +59,6 @@ pub(super) fn fill(
     let (Ok(machine), Some((_, first))) = (&equipment.machine, trials.first()) else {
         return Ok(prepared);
     };
-    let Some(filesystem) = filesystem(first.chain.format()) else {
-        return Ok(prepared);
-    };
     for (index, trial) in trials {
         if !prepared.contains_key(index) {
             let folder = work.join(format!("alone-{index}"));
@@ -69,38 +68,42 @@ pub(super) fn fill(
         }
     }
     let mut shelved = Vec::new();
+    let mut partitions = 0;
     for (index, trial) in trials {
-        let image = prepared
-            .get(index)
-            .and_then(|made| image(trial.question, made));
-        shelved.extend(image.map(|image| (*index, image)));
+        let made = prepared.get(index);
+        let artifact = made.and_then(|made| artifact(trial.question, made));
+        let packed = work.join(format!("packed-{index}"));
+        if let Some((artifact, format)) = artifact
+            && let Ok(images) = Images::of(artifact, format, &packed)?
+            && is_small(&images)
+            && partitions + images.paths.len() <= LAYERS_MAX
+        {
+            partitions += images.paths.len();
+            shelved.push((*index, images));
+        }
     }
-    shelved.retain(|(_, image)| is_small(image));
-    if shelved.is_empty() {
-        return Ok(prepared);
-    }
-    let images = Images {
-        paths: shelved.iter().map(|(_, image)| image.clone()).collect(),
-        is_stack: false,
-        filesystem,
-    };
-    let clean = fsck::are_clean(&images.paths, first.chain, work, equipment)?;
-    images
-        .paths
+    let all: Vec<PathBuf> = shelved
         .iter()
-        .try_for_each(|image| cell::forget(image))?;
+        .flat_map(|(_, images)| images.paths.clone())
+        .collect();
+    let mut clean = fsck::are_clean(&all, first.chain, work, equipment)?.into_iter();
+    all.iter().try_for_each(|image| cell::forget(image))?;
+    let roots: Vec<&Images> = shelved.iter().map(|(_, images)| images).collect();
+    let profile = equipment.profile_of(first.chain);
     let is_asked = is_asked(first.question);
-    let trees = boot::read_shelf(machine, &images, is_asked, &work.join("transcript"))?;
-    for ((index, _), (is_clean, tree)) in shelved.iter().zip(clean.into_iter().zip(trees)) {
+    let transcript = work.join("transcript");
+    let among = boot::read_shelf(machine, &roots, profile, is_asked, &transcript)?;
+    for ((index, images), among) in shelved.iter().zip(among) {
+        let is_clean = clean.by_ref().take(images.paths.len()).all(|clean| clean);
         if let Some(made) = prepared.get_mut(index) {
-            made.image = Seen { is_clean, tree };
+            made.image = Seen { is_clean, among };
         }
     }
     Ok(prepared)
 }
 
-/// The image that is to be read for a question: where one is to be rejected and was, its twin's.
-fn image(question: &Question, made: &Prepared) -> Option<PathBuf> {
+/// The artifact that is to be read for a question: where one is to be rejected and was, its twin's.
+fn artifact<'a>(question: &Question, made: &'a Prepared) -> Option<(&'a Path, Format)> {
     let converted = match &question.wanted {
         Wanted::Reject { .. } => made.twin.as_ref().filter(|_| {
             let conversion = &made.question.conversion;
@@ -109,14 +112,22 @@ fn image(question: &Question, made: &Prepared) -> Option<PathBuf> {
         _ => &made.question,
     };
     match &converted.conversion {
-        Conversion::Produced(image, _) => Some(image.clone()),
+        Conversion::Produced(artifact, format) => Some((artifact, *format)),
         _ => None,
     }
 }
 
-/// Whether an image is a file that is put beside others.
-fn is_small(image: &Path) -> bool {
-    fs::symlink_metadata(image).is_ok_and(|image| image.is_file() && image.len() <= IMAGE_BYTES_MAX)
+/// Whether images are files that are put beside others. There are none of an image without layers.
+fn is_small(images: &Images) -> bool {
+    let is_small = |image: &PathBuf| {
+        let metadata = fs::symlink_metadata(image);
+        metadata.is_ok_and(|image| {
+            image.is_file()
+                && image.blocks() * 512 <= IMAGE_BYTES_MAX
+                && image.len() <= IMAGE_LENGTH_MAX
+        })
+    };
+    !images.paths.is_empty() && images.paths.iter().all(is_small)
 }
 
 /// Converts what a trial asks; nothing where more was seen than that.
@@ -163,10 +174,4 @@ fn quiet(
     let is_quiet =
         contain::findings(&converted).is_empty() && cell::partial_output(&converted).is_none();
     Ok(is_quiet.then_some(converted))
-}
-
-/// The type, as `mount` names it, of what is one filesystem image.
-fn filesystem(format: Format) -> Option<&'static str> {
-    let is_one = format.is_filesystem() && !format.is_layered();
-    is_one.then(|| format.word())
 }

@@ -141,7 +141,8 @@ impl Answer {
             }
             Kind::Command if job.is_shelf() => {
                 let commands = self
-                    .commands_of_last()
+                    .last_on_shelf()
+                    .map(|last| &mut last.commands)
                     .filter(|all| all.len() < job.commands.len());
                 let commands =
                     commands.ok_or_else(|| unexpected("a command too many".to_owned()))?;
@@ -156,6 +157,15 @@ impl Answer {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.failure = Some(Failure::Upper(why));
+            }
+            Kind::Written if job.is_shelf() => {
+                let written = self
+                    .last_on_shelf()
+                    .filter(|last| last.commands.len() == job.commands.len())
+                    .map(|last| &mut last.written)
+                    .filter(|written| written.is_none() && !job.mark.is_empty());
+                let written = written.ok_or_else(|| unexpected("a file too many".to_owned()))?;
+                *written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
             }
             Kind::Written if self.may_be_written(job) => {
                 self.boot.written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
@@ -201,6 +211,7 @@ impl Answer {
                 mtree,
                 read_errors: std::mem::take(&mut self.boot.read_errors),
                 commands: Vec::new(),
+                written: None,
             };
             self.boot.stacks.push(Ok(walked));
         } else {
@@ -214,14 +225,10 @@ impl Answer {
         if sentinel != self.chain.sentinel() {
             return Err(Broken::Forged("a sentinel that does not match".to_owned()));
         }
-        let commands = match job.is_shelf() {
-            true => 0,
-            false => job.commands.len(),
-        };
-        let complete = self.walked == job.walks()
-            && self.is_answered(job)
-            && self.boot.commands.len() == commands
-            && self.boot.written.is_some() != job.mark.is_empty();
+        let is_told = job.is_shelf()
+            || self.boot.commands.len() == job.commands.len()
+                && self.boot.written.is_some() != job.mark.is_empty();
+        let complete = self.walked == job.walks() && self.is_answered(job) && is_told;
         if complete || self.boot.failure.is_some() {
             Ok(())
         } else {
@@ -236,18 +243,21 @@ impl Answer {
         self.entries.is_empty() && self.is_answered(job)
     }
 
-    /// Whether, on a shelf, every command in the image that was walked last has its result.
+    /// Whether, on a shelf, all that was asked of the image that was walked last has its answer.
     fn is_answered(&self, job: &wire::Job) -> bool {
         match self.boot.stacks.last() {
-            Some(Ok(walked)) if job.is_shelf() => walked.commands.len() == job.commands.len(),
+            Some(Ok(walked)) if job.is_shelf() => {
+                walked.commands.len() == job.commands.len()
+                    && walked.written.is_some() != job.mark.is_empty()
+            }
             _ => true,
         }
     }
 
-    /// The results of the commands of the image that was walked last.
-    fn commands_of_last(&mut self) -> Option<&mut Vec<CommandResult>> {
+    /// The image that was walked last, while nothing of the next has come.
+    fn last_on_shelf(&mut self) -> Option<&mut Walked> {
         match self.boot.stacks.last_mut() {
-            Some(Ok(walked)) if self.entries.is_empty() => Some(&mut walked.commands),
+            Some(Ok(walked)) if self.entries.is_empty() => Some(walked),
             _ => None,
         }
     }

@@ -18,6 +18,7 @@ fn job() -> Job {
         filesystem: "ext4".to_owned(),
         profile: "ro".to_owned(),
         partitions: 0,
+        shelf: Vec::new(),
         walk: true,
         stacks: Vec::new(),
         command_time_limit: Duration::from_secs(1),
@@ -377,8 +378,8 @@ fn stacks_are_told_one_by_one() {
 #[test]
 fn a_shelf_is_told_image_by_image() {
     let shelf = Job {
-        profile: crate::boot::wire::SHELF.to_owned(),
         partitions: 2,
+        shelf: vec![0, 0],
         commands: vec![b"one".to_vec(), b"two".to_vec()],
         ..job()
     };
@@ -426,6 +427,46 @@ fn a_shelf_is_told_image_by_image() {
     forged(&[refused, &[said("0")]], "a command too many");
     forged(&[&tree, &[said("1")], refused], "StackFailed out of turn");
     forged(&[&one, &tree[..2], &[said("3")]], "a command too many");
+}
+
+#[test]
+fn on_a_shelf_each_image_says_what_became_of_its_file() {
+    let shelf = Job {
+        partitions: 3,
+        shelf: vec![0, 2],
+        commands: Vec::new(),
+        mark: b"word".to_vec(),
+        ..job()
+    };
+    let tree = [
+        (Kind::Entries, b"./a type=dir\n".to_vec()),
+        (Kind::WalkDone, 1u64.to_le_bytes().to_vec()),
+    ];
+    let written = |text: &[u8]| {
+        let read = Ok(text.to_vec());
+        let by_shell = false;
+        [(Kind::Written, Written { by_shell, read }.encode())]
+    };
+    let (right, wrong) = (written(b"word\n"), written(b"other\n"));
+    let frames = [&tree[..], &right, &tree, &wrong].concat();
+    let (boot, broken) = hear_as(&shelf, &frames, None);
+    assert_eq!((broken, boot.written), (None, None));
+    let of = |number: usize| boot.stacks[number].as_ref().unwrap().written.clone();
+    assert_eq!(of(0), Some(Ok(Writer::Init)));
+    assert!(of(1).unwrap().unwrap_err().contains("another one"));
+
+    let forged = |frames: &[&[(Kind, Vec<u8>)]], because: &str| {
+        let (_, broken) = hear_as(&shelf, &frames.concat(), None);
+        let Some(Broken::Forged(what)) = broken else {
+            panic!("{broken:?}");
+        };
+        assert!(what.contains(because), "{what}");
+    };
+    forged(&[&tree, &right, &tree], "before all was answered");
+    forged(&[&tree, &tree], "before the commands of the last");
+    forged(&[&right], "a file too many");
+    forged(&[&tree, &right, &right], "a file too many");
+    forged(&[&tree, &right, &tree[..1], &right], "a file too many");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use harness::boot::{Arrangement, Boot, Job, Machine, Mode, Outcome};
+use harness::runner::Profile;
 
-use super::images::{self, Image, Tree};
-use super::machine::{boot, machine};
+use super::images::{self, Image, SHELL, Tree};
+use super::machine::{LONG, boot, machine};
 use super::{HELLO, hostile};
 
 /// What is seen of these images by one guest.
@@ -19,7 +20,7 @@ fn several(machine: &Machine, like: &Image, paths: &[PathBuf], commands: &[&str]
     let commands: Vec<Vec<u8>> = commands.iter().map(|one| one.as_bytes().into()).collect();
     let job = Job {
         images: paths,
-        arrangement: Arrangement::Shelf,
+        arrangement: Arrangement::Shelf(&vec![0; paths.len()]),
         ..like.job(&commands)
     };
     machine.boot(&job).unwrap()
@@ -105,4 +106,131 @@ fn a_hostile_program_reaches_nothing_of_the_next_image() {
     assert_eq!(alone.mtree.as_ref(), Some(&walked(1).mtree));
     assert_eq!(alone.commands, walked(1).commands);
     assert_eq!(alone.commands[1].output, b"hello\n");
+}
+
+/// What a guest sees of roots, each of these files, that are made up so, and of each by itself.
+#[track_caller]
+fn check(machine: &Machine, job: &Job<'_>, roots: &[&[PathBuf]], is_stack: bool) {
+    let images: Vec<PathBuf> = roots.concat();
+    let layers = roots.iter().map(|root| match is_stack {
+        true => root.len() as u32,
+        false => 0,
+    });
+    let seen = machine
+        .boot(&Job {
+            images: &images,
+            arrangement: Arrangement::Shelf(&layers.collect::<Vec<_>>()),
+            ..*job
+        })
+        .unwrap();
+    assert_eq!((&seen.failure, seen.stacks.len()), (&None, roots.len()));
+    for (root, walked) in roots.iter().zip(&seen.stacks) {
+        let walked = walked.as_ref().unwrap();
+        let alone = machine
+            .boot(&Job {
+                images: root,
+                arrangement: match is_stack {
+                    true => Arrangement::Stack,
+                    false => Arrangement::Single,
+                },
+                ..*job
+            })
+            .unwrap();
+        assert_eq!(alone.failure, None);
+        assert_eq!(Some(&walked.mtree), alone.mtree.as_ref(), "{}", job.profile);
+        assert_eq!(walked.commands, alone.commands);
+        assert_eq!(walked.written, alone.written);
+        let is_written = matches!(walked.written, Some(Ok(_)));
+        assert_eq!(
+            is_written,
+            job.profile.is_writable(),
+            "{:?}",
+            walked.written
+        );
+    }
+}
+
+#[test]
+fn every_profile_shows_an_image_among_others_as_it_shows_it_alone() {
+    let tree = Tree::new();
+    let (Some(machine), Some(ext4), Some(erofs)) =
+        (machine(Mode::Snapshot), tree.ext4(), tree.erofs(&[]))
+    else {
+        return;
+    };
+    // What one shell leaves in its root no other may see.
+    let commands = [HELLO, "echo left >/left; exit 3"].map(|one| one.as_bytes().to_vec());
+    for (image, profiles) in [
+        (&ext4, &[Profile::Ro, Profile::Overlay, Profile::Rw][..]),
+        (&erofs, &[Profile::Ro, Profile::Overlay]),
+    ] {
+        let one = [image.path().to_owned()];
+        for profile in profiles {
+            let job = Job {
+                profile: *profile,
+                ..image.job(&commands)
+            };
+            check(machine, &job, &[&one, &one, &one], false);
+        }
+    }
+}
+
+#[test]
+fn stacks_of_layers_are_told_apart() {
+    let Some(machine) = machine(Mode::Snapshot) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let layer = |name: &str, files: &[(&str, &str)]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, images::layer(files).write().unwrap()).unwrap();
+        path
+    };
+    let base = layer("base", &[("bin/sh", SHELL), ("a", "base"), ("b", "base")]);
+    let top = layer("top", &[("a", "top"), ("!b", "")]);
+    let other = layer("other", &[("c", "other")]);
+    let roots = [
+        &[base.clone(), top.clone()][..],
+        std::slice::from_ref(&base),
+        &[base.clone(), other, top],
+    ];
+    let transcript = folder.path().join("transcript");
+    let commands = [HELLO.as_bytes().to_vec()];
+    for profile in [Profile::Layers, Profile::Overlay] {
+        let job = Job {
+            images: &[],
+            arrangement: Arrangement::Stack,
+            filesystem: "erofs",
+            profile,
+            upper: None,
+            walk: true,
+            stacks: &[],
+            commands: &commands,
+            transcript: &transcript,
+            time_limit: LONG,
+        };
+        check(machine, &job, &roots, true);
+    }
+    // A layer that is none leaves nothing mounted for the next.
+    let garbage = folder.path().join("garbage");
+    std::fs::write(&garbage, [0; 8192]).unwrap();
+    let images = [base.clone(), garbage, base.clone()];
+    let seen = machine
+        .boot(&Job {
+            images: &images,
+            arrangement: Arrangement::Shelf(&[2, 1]),
+            filesystem: "erofs",
+            profile: Profile::Layers,
+            upper: None,
+            walk: true,
+            stacks: &[],
+            commands: &commands,
+            transcript: &transcript,
+            time_limit: LONG,
+        })
+        .unwrap();
+    assert!(
+        seen.stacks[0].is_err() && seen.stacks[1].is_ok(),
+        "{seen:?}"
+    );
 }
