@@ -1,6 +1,6 @@
 #!/bin/sh
 # convert.sh STORE LAYOUT TAG OUT: starts a dockerd of its own and has image.sh give it the image.
-# convert.sh STORE LAYOUTS TAG OUT SECONDS: the same for many images, as runners/README.md says of batches.
+# convert.sh STORE LAYOUTS TAG OUT SECONDS: the same for many images, as runners/README.md says of batches, by batch.py.
 # STORE is a storage driver, or `containerd`.
 set -eu
 store=$1 layout=$2 tag=$3 out=$4 seconds=${5-}
@@ -41,16 +41,5 @@ done
 
 case $seconds in
 '') sh "$here/image.sh" "$store" "$layout" "$tag" "$out" ;;
-*)
-    for each in "$layout"/*; do
-        name=${each##*/}
-        mkdir -p "$out/$name"
-        status=0
-        timeout "$seconds" sh "$here/image.sh" "$store" "$each" "$tag" "$out/$name/rootfs" > "$out/$name/log" 2>&1 || status=$?
-        echo "$status" > "$out/$name/status"
-        # So that the next one finds nothing of it.
-        docker rm -f cc > /dev/null 2>&1 || :
-        docker image ls -aq | xargs -r docker rmi -f > /dev/null 2>&1 || :
-    done
-    ;;
+*) python3 "$here/batch.py" "$store" "$layout" "$tag" "$out" "$seconds" ;;
 esac

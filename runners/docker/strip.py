@@ -26,31 +26,36 @@ def with_time(block, time):
     return bytes(block)
 
 
-stamp, export, out, *own = sys.argv[1:]
-start = int(os.stat(stamp).st_mtime)
-times = {name: int(time) for name, time in (word.split("=") for word in own)}
-with tarfile.open(export, "r:") as archive:
-    members = archive.getmembers()
-    end = archive.offset
-kept = {member.name.rstrip("/"): member for member in members}
-for name in ADDED:
-    member = kept.get(name)
-    is_parent = any(other.startswith(name + "/") for other in kept)
-    if member and member.mtime >= start and member.size == 0 and not is_parent and name not in times:
-        del kept[name]
+def strip(start, export, out, times):
+    """Copies an archive without what is younger than `start` and docker's."""
+    with tarfile.open(export, "r:") as archive:
+        members = archive.getmembers()
+        end = archive.offset
+    kept = {member.name.rstrip("/"): member for member in members}
+    for name in ADDED:
+        member = kept.get(name)
+        is_parent = any(other.startswith(name + "/") for other in kept)
+        if member and member.mtime >= start and member.size == 0 and not is_parent and name not in times:
+            del kept[name]
 
-behind = [member.offset for member in members[1:]] + [end]
-root = tarfile.TarInfo("./")
-root.type, root.mode = tarfile.DIRTYPE, 0o755
-with open(export, "rb") as read, open(out, "wb") as write:
-    write.write(root.tobuf())
-    for member, until in zip(members, behind):
-        name = member.name.rstrip("/")
-        if name not in kept:
-            continue
-        read.seek(member.offset)
-        head = read.read(member.offset_data - member.offset)
-        if member.mtime >= start and times.get(name, -1) >= 0:
-            head = head[:-512] + with_time(head[-512:], times[name])
-        write.write(head + read.read(until - member.offset_data))
-    write.write(bytes(1024))
+    behind = [member.offset for member in members[1:]] + [end]
+    root = tarfile.TarInfo("./")
+    root.type, root.mode = tarfile.DIRTYPE, 0o755
+    with open(export, "rb") as read, open(out, "wb") as write:
+        write.write(root.tobuf())
+        for member, until in zip(members, behind):
+            name = member.name.rstrip("/")
+            if name not in kept:
+                continue
+            read.seek(member.offset)
+            head = read.read(member.offset_data - member.offset)
+            if member.mtime >= start and times.get(name, -1) >= 0:
+                head = head[:-512] + with_time(head[-512:], times[name])
+            write.write(head + read.read(until - member.offset_data))
+        write.write(bytes(1024))
+
+
+if __name__ == "__main__":
+    stamp, export, out, *own = sys.argv[1:]
+    times = {name: int(time) for name, time in (word.split("=") for word in own)}
+    strip(int(os.stat(stamp).st_mtime), export, out, times)
