@@ -6,8 +6,8 @@ buildah() {
     command buildah --root "$store/root" --runroot "$store/run" --storage-driver "$driver" "$@"
 }
 clean() {
-    [ -z "${container:-}" ] || buildah umount "$container" >/dev/null
-    umount -n "$store/root/$driver" 2>/dev/null || true # overlay makes its folder a mount point
+    # With overlay the container is mounted, and the driver's folder a mount point; vfs mounts nothing.
+    if [ "$driver" = overlay ]; then umount -n "${mounted:-}" "$store/root/overlay" 2>/dev/null || true; fi
     rm -rf "$store"
 }
 trap clean EXIT

@@ -1,4 +1,4 @@
-# podman pull, create, export: export.sh LAYOUT:TAG OUT
+# podman create, which pulls, and export: export.sh LAYOUT:TAG OUT
 set -eu
 image=$1 out=$2
 store=$TMPDIR/store
@@ -8,8 +8,7 @@ podman() {
 }
 # The lock of all containers is there as long as the machine is up.
 trap 'rm -rf "$store" /dev/shm/libpod_lock' EXIT
-id=$(podman pull -q "oci:$image")
-container=$(podman create "$id" true)
+container=$(podman create -q "oci:$image" true)
 podman export -o "$store/export.tar" "$container"
 mkdir "$out"
 tar --xattrs --xattrs-include='*' --numeric-owner -xpf "$store/export.tar" -C "$out"
