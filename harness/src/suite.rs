@@ -15,7 +15,7 @@ use crate::check::{
 use crate::report::{
     ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
 };
-use crate::runner::{Chain, Input, Known, Runner, Runners, ask_version, contain};
+use crate::runner::{Chain, Everywhere, Input, Known, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
 /// Everything a run needs.
@@ -246,11 +246,19 @@ impl Suite {
             record.findings = findings.iter().map(finding_record).collect();
         }
         if matches!(verdict, Verdict::Known | Verdict::Fixed | Verdict::Fail) {
-            record.known = known.map(|(runner, known)| KnownRecord {
+            let of = |runner: &Runner, reason: &str, link: &str| KnownRecord {
                 runner: runner.name.clone(),
-                reason: known.reason.clone(),
-                link: known.link.clone(),
-            });
+                reason: reason.to_owned(),
+                link: link.to_owned(),
+            };
+            let of_case = known.map(|(runner, known)| of(runner, &known.reason, &known.link));
+            let every = || self.everywhere(trial).next();
+            record.known = match verdict {
+                Verdict::Known => of_case.or_else(|| {
+                    every().map(|(runner, every)| of(runner, &every.reason, &every.link))
+                }),
+                _ => of_case,
+            };
         }
         verdict.word().clone_into(&mut record.verdict);
         record.seen = result.seen;
@@ -266,7 +274,17 @@ impl Suite {
 
     /// What is known of a trial, for judging it.
     fn known_failure(&self, trial: &Trial<'_>) -> Option<KnownFailure> {
-        let (runner, known) = self.known(trial)?;
+        let every = self.everywhere(trial);
+        let lines = every.map(|(_, every)| (FindingKind::named(&every.kind), every.line.clone()));
+        let lines = lines.filter_map(|(kind, line)| Some((kind?, line)));
+        let lines: Vec<_> = lines.collect();
+        let Some((runner, known)) = self.known(trial) else {
+            return (!lines.is_empty()).then_some(KnownFailure {
+                kinds: Vec::new(),
+                lines,
+                decides: false,
+            });
+        };
         let kinds = known.kinds.iter();
         let kinds: Vec<_> = kinds.filter_map(|kind| FindingKind::named(kind)).collect();
         // What only a second conversion may show is not gone because there was none.
@@ -275,6 +293,7 @@ impl Suite {
         Some(KnownFailure {
             decides: is_asked && is_case && decides(trial.chain, runner),
             kinds,
+            lines,
         })
     }
 
@@ -296,6 +315,21 @@ impl Suite {
             };
             let known = find(id).or_else(|| find(split_id(id).0))?;
             Some((stage, known))
+        })
+    }
+
+    /// What the stages of a trial's chain do wrong with images of any case.
+    fn everywhere<'a>(
+        &'a self,
+        trial: &'a Trial<'_>,
+    ) -> impl Iterator<Item = (&'a Runner, &'a Everywhere)> {
+        let stages = trial.chain.stages.iter();
+        let stages = stages.filter(|_| self.equipment.fault.is_none());
+        stages.flat_map(|stage| {
+            let version = self.version_of(stage);
+            let all = stage.expectations.everywhere.iter();
+            all.filter(move |every| every.holds_for(&stage.plain_name, version))
+                .map(move |every| (stage, every))
         })
     }
 
@@ -362,6 +396,14 @@ pub fn check_expectations<'a>(
 ) -> Result<(), String> {
     for runner in runners.iter() {
         let file = format!("runners/{}/expectations.toml", runner.name);
+        let mut every = runner.expectations.everywhere.iter();
+        if let Some(every) = every.find(|every| FindingKind::named(&every.kind).is_none()) {
+            return Err(format!(
+                "{file}: `{}` is no kind of finding; there are {}",
+                every.kind,
+                kinds()
+            ));
+        }
         for known in &runner.expectations.known {
             if let Some(id) = known.cases.iter().find(|id| !is_case(id)) {
                 return Err(format!(
@@ -373,14 +415,18 @@ pub fn check_expectations<'a>(
                 .iter()
                 .find(|kind| FindingKind::named(kind).is_none())
             {
-                let words = FindingKind::ALL.map(FindingKind::word).join(", ");
                 return Err(format!(
-                    "{file}: `{kind}` is no kind of finding; there are {words}"
+                    "{file}: `{kind}` is no kind of finding; there are {}",
+                    kinds()
                 ));
             }
         }
     }
     Ok(())
+}
+
+fn kinds() -> String {
+    FindingKind::ALL.map(FindingKind::word).join(", ")
 }
 
 /// Whether a pass in this chain shows that a runner's known failure is gone: another stage may mask it.

@@ -1,14 +1,28 @@
 //! (outcome, expectation) → verdict: one pure function and its table.
 
-use crate::check::{FindingKind, Outcome, Reason};
+use crate::check::{Finding, FindingKind, OF_TWIN, Outcome, Reason};
 
 /// What is known of a converter and a case beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownFailure {
     /// The kinds of finding that are known.
     pub kinds: Vec<FindingKind>,
+    /// Findings that are known whatever the case: their kinds, and what their lines begin with.
+    pub lines: Vec<(FindingKind, String)>,
     /// Whether this trial alone decides that the failure is gone: it is not masked by another stage.
     pub decides: bool,
+}
+
+impl KnownFailure {
+    /// Whether a finding is known.
+    fn covers(&self, finding: &Finding) -> bool {
+        let line = finding.safe_line();
+        let line = line.strip_prefix(OF_TWIN).unwrap_or(&line);
+        let begins = |(kind, start): &(FindingKind, String)| {
+            *kind == finding.kind && line.starts_with(start.as_str())
+        };
+        self.kinds.contains(&finding.kind) || self.lines.iter().any(begins)
+    }
 }
 
 /// What a trial means for the run.
@@ -55,9 +69,7 @@ pub fn judge(outcome: &Outcome, known: Option<&KnownFailure>, forbidden: &[Reaso
         (Outcome::Pass, Some(known)) if known.decides => Verdict::Fixed,
         (Outcome::Pass, _) => Verdict::Pass,
         (Outcome::Fail(findings), Some(known)) => {
-            let all_known = findings
-                .iter()
-                .all(|finding| known.kinds.contains(&finding.kind));
+            let all_known = findings.iter().all(|finding| known.covers(finding));
             if all_known {
                 Verdict::Known
             } else {
@@ -79,6 +91,7 @@ mod tests {
         let silent = |decides| KnownFailure {
             kinds: vec![FindingKind::Silent],
             decides,
+            lines: Vec::new(),
         };
         let table = [
             (Outcome::Pass, None, Verdict::Pass),
@@ -117,7 +130,41 @@ mod tests {
         let known = KnownFailure {
             kinds: vec![FindingKind::Silent],
             decides: true,
+            lines: Vec::new(),
         };
         assert_eq!(judge(&outcome, Some(&known), &[]), Verdict::Fail);
+    }
+
+    #[test]
+    fn what_is_known_everywhere_covers_its_line_and_no_other() {
+        let known = KnownFailure {
+            kinds: vec![FindingKind::Rejected],
+            decides: false,
+            lines: vec![(FindingKind::Silent, "modified  .  mode".to_owned())],
+        };
+        for (kind, line, want) in [
+            (
+                FindingKind::Silent,
+                "modified  .  mode  want 0755  got 0777",
+                Verdict::Known,
+            ),
+            (
+                FindingKind::Silent,
+                "the twin, which is repaired: modified  .  mode",
+                Verdict::Known,
+            ),
+            (
+                FindingKind::Silent,
+                "modified  ./a  mode  want 0755  got 0777",
+                Verdict::Fail,
+            ),
+            (FindingKind::Corrupt, "modified  .  mode", Verdict::Fail),
+            (FindingKind::Rejected, "exit 1", Verdict::Known),
+        ] {
+            let every = Finding::text(FindingKind::Silent, "modified  .  mode  want 0755");
+            let outcome = Outcome::Fail(vec![every, Finding::text(kind, line)]);
+            assert_eq!(judge(&outcome, Some(&known), &[]), want, "{line}");
+        }
+        assert_eq!(judge(&Outcome::Pass, Some(&known), &[]), Verdict::Pass);
     }
 }

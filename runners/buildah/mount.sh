@@ -13,4 +13,8 @@ clean() {
 trap clean EXIT
 container=$(buildah from -q "oci:$image")
 mounted=$(buildah mount "$container")
-cp -a "$mounted" "$out"
+# What the copy leaves unfinished is no tool's.
+cp -a "$mounted" "$out" || {
+    rm -rf "$out"
+    exit 1
+}

@@ -6,6 +6,7 @@ usage: convert.py LAYOUT TAG OUT
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,12 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 if __name__ == "__main__":
+    out = pathlib.Path(sys.argv[3])
     try:
-        main(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"{os.path.basename(error.cmd[0])}: exit {error.returncode}")
+        main(pathlib.Path(sys.argv[1]), sys.argv[2], out)
+    except BaseException as error:
+        # Half of the layers are this script's, and no tool's.
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, subprocess.CalledProcessError):
+            sys.exit(f"{os.path.basename(error.cmd[0])}: exit {error.returncode}")
+        raise

@@ -7,6 +7,7 @@ usage: convert.py LAYOUT TAG OUT
 import json
 import os
 import pathlib
+import shutil
 import stat
 import subprocess
 import sys
@@ -68,4 +69,10 @@ def read_json(path: pathlib.Path) -> dict:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))
+    out = pathlib.Path(sys.argv[3])
+    try:
+        main(pathlib.Path(sys.argv[1]), sys.argv[2], out)
+    except BaseException:
+        # Half of the layers are this script's, and no tool's.
+        shutil.rmtree(out, ignore_errors=True)
+        raise

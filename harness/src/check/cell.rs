@@ -9,8 +9,8 @@ use fs_err as fs;
 use super::batch::Prepared;
 use super::images::Images;
 use super::{
-    Equipment, Finding, FindingKind, Question, Reason, Source, Trial, TrialResult, Wanted, boot,
-    contain, fsck, tree,
+    Equipment, Finding, FindingKind, OF_TWIN, Question, Reason, Source, Trial, TrialResult, Wanted,
+    boot, contain, fsck, tree,
 };
 use crate::boot::Writer;
 use crate::image;
@@ -174,7 +174,7 @@ impl<'a> Cell<'a> {
                 Ok(findings
                     .into_iter()
                     .map(|finding| {
-                        let text = format!("the twin, which is repaired: {}", finding.line());
+                        let text = format!("{OF_TWIN}{}", finding.line());
                         Finding::text(finding.kind, text)
                     })
                     .collect())

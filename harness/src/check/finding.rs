@@ -28,6 +28,9 @@ pub enum FindingKind {
     Unclean,
 }
 
+/// What the line of a finding begins with that is one of a question's twin.
+pub const OF_TWIN: &str = "the twin, which is repaired: ";
+
 impl FindingKind {
     /// Every kind, the worst first.
     pub const ALL: [FindingKind; 10] = [

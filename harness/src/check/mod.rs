@@ -19,7 +19,7 @@ mod unequal;
 mod work;
 
 pub use fault::Fault;
-pub use finding::{Finding, FindingKind, FindingPlace};
+pub use finding::{Finding, FindingKind, FindingPlace, OF_TWIN};
 pub use outcome::{Outcome, Reason};
 pub use question::{Question, Source, Wanted};
 pub use trial::{Equipment, Trial, TrialResult};

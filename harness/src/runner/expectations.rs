@@ -10,6 +10,28 @@ pub struct Expectations {
     pub rated: Vec<String>,
     /// The entries, in the order of the file.
     pub known: Vec<Known>,
+    /// What it does whatever the image.
+    pub everywhere: Vec<Everywhere>,
+}
+
+/// One thing that a runner does wrong with images of any case. An entry for cases would hide all else of its kind
+/// in nearly all of them; this one covers nothing but what it says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Everywhere {
+    /// The kind of finding.
+    pub kind: String,
+    /// What the finding's line begins with.
+    pub line: String,
+    /// The reason, found by looking.
+    pub reason: String,
+    /// An issue, a commit or the line of a document that says so.
+    pub link: String,
+    /// See [`Known::version`].
+    pub version: Option<String>,
+    /// See [`Known::runners`].
+    #[serde(default)]
+    pub runners: Vec<String>,
 }
 
 /// Some cases a runner is known to fail, why, and how.
@@ -46,6 +68,23 @@ struct ExpectationsFile {
     rated: Vec<String>,
     #[serde(default)]
     known: Vec<Known>,
+    #[serde(default)]
+    everywhere: Vec<Everywhere>,
+}
+
+impl Everywhere {
+    /// Whether it speaks of this runner of the folder in this version.
+    pub fn holds_for(&self, runner: &str, version: &str) -> bool {
+        is_of(&self.runners, runner) && is_version(self.version.as_ref(), version)
+    }
+}
+
+fn is_of(runners: &[String], runner: &str) -> bool {
+    runners.is_empty() || runners.iter().any(|name| name == runner)
+}
+
+fn is_version(part: Option<&String>, version: &str) -> bool {
+    part.is_none_or(|part| version.contains(part.as_str()))
 }
 
 impl Known {
@@ -58,11 +97,8 @@ impl Known {
         format: super::Format,
     ) -> bool {
         self.cases.iter().any(|id| id == case)
-            && (self.runners.is_empty() || self.runners.iter().any(|name| name == runner))
-            && self
-                .version
-                .as_ref()
-                .is_none_or(|part| version.contains(part.as_str()))
+            && is_of(&self.runners, runner)
+            && is_version(self.version.as_ref(), version)
             && self.format.is_none_or(|only| only == format)
     }
 
@@ -102,6 +138,15 @@ impl Expectations {
                 ));
             }
         }
+        for every in &expectations.everywhere {
+            let texts = [&every.kind, &every.line, &every.reason, &every.link];
+            if texts.iter().any(|text| text.trim().is_empty()) {
+                return Err(format!(
+                    "the entry for `{}` everywhere needs a kind, a line, a reason and a link",
+                    every.line
+                ));
+            }
+        }
         Ok(expectations)
     }
 
@@ -115,6 +160,7 @@ impl Expectations {
         Ok(Expectations {
             rated: file.rated,
             known: file.known,
+            everywhere: file.everywhere,
         })
     }
 
@@ -185,6 +231,24 @@ mod tests {
         let find = |runner| only.find(runner, "a/one", version, Format::Erofs);
         assert!(find("umoci-rootless").is_some());
         assert!(find("umoci").is_none());
+    }
+
+    #[test]
+    fn what_is_done_everywhere_is_said_by_its_line() {
+        let text = "[[everywhere]]\nkind = 'silent'\nline = 'modified  .  time'\nreason = 'r'\nlink = 'l'\n\
+                    version = '1.2'\nrunners = ['x']";
+        let every = &Expectations::parse(text).unwrap().everywhere[0];
+        assert!(every.holds_for("x", "x 1.2.3"));
+        assert!(!every.holds_for("y", "x 1.2.3") && !every.holds_for("x", "x 1.3"));
+        for (key, value) in [
+            ("line", "modified  .  time"),
+            ("reason", "r"),
+            ("link", "l"),
+        ] {
+            let blank = text.replace(&format!("{key} = '{value}'"), &format!("{key} = ' '"));
+            let error = Expectations::parse(&blank).unwrap_err();
+            assert!(error.contains("needs a kind, a line"), "{error}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};
 pub use each::{One, run_each};
-pub use expectations::{Expectations, Known, NOT_LOOKED_AT};
+pub use expectations::{Everywhere, Expectations, Known, NOT_LOOKED_AT};
 pub use profile::Profile;
 pub use tools::{Root, Tools};
 

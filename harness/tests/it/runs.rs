@@ -154,6 +154,24 @@ fn known_failures_are_green_and_everything_else_about_them_is_red() {
 }
 
 #[test]
+fn what_is_known_everywhere_is_green_by_its_line_alone() {
+    let project = with_known("exit 1; true {out}", "'silent'");
+    let every = |kind: &str, line: &str| {
+        let text = format!(
+            "[[everywhere]]\nkind = '{kind}'\nline = '{line}'\nreason = 'it always does'\nlink = 'mine#2'\n"
+        );
+        project.write("runners/mine/expectations.toml", &text);
+        project.harness(&["run", "--converter", "mine"])
+    };
+    every("rejected", "mine: exit 1")
+        .is(0)
+        .prints("KNOWN mine/name/plain\n      it always does");
+    every("rejected", "mine: exit 2").is(1).prints("FAIL");
+    every("silent", "mine: exit 1").is(1).prints("FAIL");
+    every("sad", "mine: exit 1").refuses("`sad` is no kind of finding");
+}
+
+#[test]
 fn expectations_that_match_nothing_are_errors() {
     let project = with_known(GOOD, "'rejected'");
     let run = || project.harness(&["run", "--converter", "native-tar"]);
