@@ -37,7 +37,10 @@ class Registry(http.server.BaseHTTPRequestHandler):
                 return self.send(b"{}", "application/json", None)
             one = descriptor(reference) if kind == "manifests" else {"digest": reference}
             algorithm, _, digits = one["digest"].partition(":")
-            body = (LAYOUT / "blobs" / algorithm / digits).read_bytes()
+            path = LAYOUT / "blobs" / algorithm / digits
+            if not path.is_file():
+                raise FileNotFoundError(path)  # nobody could have pushed a pipe or a device
+            body = path.read_bytes()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return self.send(b'{"errors":[{"code":"NOT_FOUND"}]}', "application/json", None, 404)
         media_type = "application/octet-stream"
