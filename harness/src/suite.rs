@@ -15,7 +15,7 @@ use crate::check::{
 use crate::report::{
     ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
 };
-use crate::runner::{Chain, Everywhere, Input, Known, Runner, Runners, ask_version, contain};
+use crate::runner::{Chain, Everywhere, Input, Known, Need, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
 /// Everything a run needs.
@@ -97,16 +97,23 @@ impl Suite {
                 });
             }
         };
-        // What is known to wait until its time is over waits beside the others.
+        // What is known to wait until its time is over waits beside the others, and so does what waits for the
+        // loop devices of the host, which are one converter's at a time.
+        let is_parallel = jobs > 1;
         let (hanging, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
             let hangs = |trial| self.is_known_as(trial, &[FindingKind::Timeout]);
-            jobs > 1 && unit.trials.iter().all(|(_, trial)| hangs(trial))
+            is_parallel && unit.trials.iter().all(|(_, trial)| hangs(trial))
         });
-        let (next_hanging, next) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (in_turn, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
+            let (_, trial) = &unit.trials[0];
+            is_parallel && trial.chain.needs(Need::Loop)
+        });
+        let next = [0; 3].map(AtomicUsize::new);
         std::thread::scope(|scope| {
+            scope.spawn(|| run(&in_turn, &next[0]));
             for _ in 0..jobs.max(1) {
-                scope.spawn(|| run(&units, &next));
-                scope.spawn(|| run(&hanging, &next_hanging));
+                scope.spawn(|| run(&hanging, &next[1]));
+                scope.spawn(|| run(&units, &next[2]));
             }
         });
         let trials = results

@@ -23,7 +23,7 @@ def main(layout: pathlib.Path, tag: str, out: pathlib.Path) -> None:
     out.mkdir()
     for number, layer in enumerate(manifest["layers"]):
         image = out / f"{number:04}.erofs"
-        _, _, packed = layer["mediaType"].partition("+")
+        packed = compression(layer["mediaType"])
         with tempfile.TemporaryDirectory() as work:
             archive = pathlib.Path(work) / "layer.tar"
             with open(blob(layout, layer), "rb") as source, open(archive, "wb") as target:
@@ -31,6 +31,11 @@ def main(layout: pathlib.Path, tag: str, out: pathlib.Path) -> None:
             command = ["mkfs.erofs", "--quiet", "--tar=f", "--aufs", "-U", UUID, image, archive]
             # Its scratch file is to be larger than the limit; it goes on if it is told so without a signal.
             subprocess.run(command, check=True, env=ENVIRONMENT, restore_signals=False)
+
+
+def compression(media_type: str) -> str:
+    """What stands behind the `+`; docker's types have it behind a dot."""
+    return "gzip" if media_type.endswith(".tar.gzip") else media_type.partition("+")[2]
 
 
 def named(index: dict, tag: str) -> dict:

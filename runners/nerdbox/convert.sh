@@ -1,8 +1,8 @@
 #!/bin/sh
-# convert.sh LAYOUT TAG OUT: imports the layout into a containerd with the EROFS snapshotter and takes out the images of
-# the layers, bottom first, as nerdbox hands them to its guest.
+# convert.sh LAYOUT TAG OUT: starts a containerd of its own with the EROFS snapshotter and has image.sh give it the image.
+# convert.sh LAYOUTS TAG OUT SECONDS: the same for many images, as runners/README.md says of batches.
 set -eu
-layout=$1 tag=$2 out=$3
+layout=$1 tag=$2 out=$3 seconds=${4-}
 export CONTAINERD_ADDRESS="$TMPDIR/state/c.sock"
 # With it mkfs.erofs gives every file that time, and a daemon is not started with it.
 unset SOURCE_DATE_EPOCH
@@ -58,14 +58,20 @@ until [ -S "$CONTAINERD_ADDRESS" ]; do
     sleep 0.01
 done
 
-tar -C "$layout" -cf - . | ctr image import --snapshotter erofs --base-name image -
-# Under this name the image is there if the layout's reference says so.
-ctr image ls -q | grep -qx "image:$tag"
-mkdir "$out"
-number=0
-# One snapshot for each layer, numbered in their order.
-for snapshot in $(ls "$TMPDIR/root/io.containerd.snapshotter.v1.erofs/snapshots" | sort -n); do
-    cp "$TMPDIR/root/io.containerd.snapshotter.v1.erofs/snapshots/$snapshot/layer.erofs" \
-        "$(printf '%s/%04d.erofs' "$out" "$number")"
-    number=$((number + 1))
-done
+snapshots=$TMPDIR/root/io.containerd.snapshotter.v1.erofs/snapshots
+case $seconds in
+'') sh "${0%/*}/image.sh" "$snapshots" "$layout" "$tag" "$out" ;;
+*)
+    for each in "$layout"/*; do
+        name=${each##*/}
+        mkdir -p "$out/$name"
+        status=0
+        timeout "$seconds" sh "${0%/*}/image.sh" "$snapshots" "$each" "$tag" "$out/$name/rootfs" \
+            > "$out/$name/log" 2>&1 || status=$?
+        echo "$status" > "$out/$name/status"
+        ctr image rm --sync "image:$tag" > /dev/null 2>&1 || :
+        # What is left of this image would be taken for layers of the next.
+        [ -z "$(ls "$snapshots" 2> /dev/null)" ]
+    done
+    ;;
+esac

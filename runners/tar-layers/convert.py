@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -23,12 +24,13 @@ def main(layout: pathlib.Path, tag: str, out: pathlib.Path) -> None:
     for number, layer in enumerate(manifest["layers"]):
         directory = out / f"{number:04}"
         directory.mkdir()
-        _, _, packed = layer["mediaType"].partition("+")
+        packed = compression(layer["mediaType"])
         with open(blob(layout, layer), "rb") as source:
             unpack = subprocess.Popen(UNPACK.get(packed, ["cat"]), stdin=source, stdout=subprocess.PIPE)
             tar = subprocess.run([*TAR, "--directory", directory], stdin=unpack.stdout)
             unpack.stdout.close()
-            if tar.returncode != 0 or unpack.wait() != 0:
+            # tar reads no further than to the archive's end, which what stands behind it is not told of otherwise.
+            if tar.returncode != 0 or unpack.wait() not in (0, -signal.SIGPIPE):
                 sys.exit(f"layer {number}: tar: exit {tar.returncode}")
         translate(directory)
 
@@ -48,6 +50,11 @@ def translate(layer: pathlib.Path) -> None:
                 os.mknod(os.path.join(directory, hidden), stat.S_IFCHR, os.makedev(0, 0))
         if marked:
             os.utime(directory, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def compression(media_type: str) -> str:
+    """What stands behind the `+`; docker's types have it behind a dot."""
+    return "gzip" if media_type.endswith(".tar.gzip") else media_type.partition("+")[2]
 
 
 def named(index: dict, tag: str) -> dict:

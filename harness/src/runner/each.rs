@@ -20,14 +20,13 @@ const SCRIPT_BYTES_MAX: usize = 100 << 10;
 /// How much of what a command says is kept, in bytes.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
-/// Runs each of the commands that follow it. What a shell adds to the environment by itself is taken away.
+/// Runs each of the commands that follow it, in whose folders, which are there, all is kept. What a shell adds to the
+/// environment by itself is taken away.
 const SCRIPT: &str = r#"out=$1 seconds=$2
 unset PWD OLDPWD SHLVL
-mkdir "$out" || exit 1
 one() {
     name=$1
     shift
-    mkdir "$out/$name" || exit 1
     timeout -s KILL "$seconds" "$@" >"$out/$name/log" 2>&1 </dev/null
     echo $? >"$out/$name/status"
 }
@@ -154,14 +153,25 @@ pub(super) fn has_only(folder: &Path, names: &[&str]) -> std::io::Result<bool> {
 
 fn script(commands: &[One]) -> String {
     let mut script = SCRIPT.to_owned();
-    for one in commands {
-        script.push_str("one");
-        for word in [&one.name].into_iter().chain(&one.argv) {
+    let mut line = |words: &mut dyn Iterator<Item = &str>| {
+        for word in words {
             script.push_str(" '");
             script.push_str(&word.replace('\'', r"'\''"));
             script.push('\'');
         }
         script.push('\n');
+    };
+    // All at once: to start a program takes as long as some conversions.
+    let folders = commands.iter().map(|one| format!("{{out}}/{}", one.name));
+    let folders: Vec<String> = folders.collect();
+    line(
+        &mut ["mkdir", "{out}"]
+            .into_iter()
+            .chain(folders.iter().map(String::as_str)),
+    );
+    for one in commands {
+        let argv = one.argv.iter().map(String::as_str);
+        line(&mut ["one", &one.name].into_iter().chain(argv));
     }
     script
 }
@@ -184,11 +194,10 @@ mod tests {
             name: "0".to_owned(),
             argv: argv.map(str::to_owned).to_vec(),
         };
-        let (_, line) = {
-            let text = script(&[one]);
-            let (head, line) = text.split_at(SCRIPT.len());
-            (head.to_owned(), line.to_owned())
-        };
+        let script = script(&[one]);
+        let (_, lines) = script.split_at(SCRIPT.len());
+        let (folders, line) = lines.split_once('\n').expect("two lines");
+        assert_eq!(folders, " 'mkdir' '{out}' '{out}/0'");
         let said = std::process::Command::new("sh")
             .args(["-c", &format!("one() {{ shift; \"$@\"; }}\n{line}")])
             .output()

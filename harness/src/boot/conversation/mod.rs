@@ -139,15 +139,7 @@ impl Answer {
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.failure = Some(Failure::Mount(why));
             }
-            Kind::Command if job.is_shelf() => {
-                let commands = self
-                    .last_on_shelf()
-                    .map(|last| &mut last.commands)
-                    .filter(|all| all.len() < job.commands.len());
-                let commands =
-                    commands.ok_or_else(|| unexpected("a command too many".to_owned()))?;
-                commands.push(CommandResult::decode(&frame.payload)?);
-            }
+            Kind::Command | Kind::Written if job.is_shelf() => self.take_on_shelf(&frame, job)?,
             Kind::Command if self.boot.commands.len() < job.commands.len() => {
                 self.boot
                     .commands
@@ -157,15 +149,6 @@ impl Answer {
                 let (_, why) = wire::decode_error(&frame.payload)?;
                 let why = String::from_utf8_lossy(why).into_owned();
                 self.boot.failure = Some(Failure::Upper(why));
-            }
-            Kind::Written if job.is_shelf() => {
-                let written = self
-                    .last_on_shelf()
-                    .filter(|last| last.commands.len() == job.commands.len())
-                    .map(|last| &mut last.written)
-                    .filter(|written| written.is_none() && !job.mark.is_empty());
-                let written = written.ok_or_else(|| unexpected("a file too many".to_owned()))?;
-                *written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
             }
             Kind::Written if self.may_be_written(job) => {
                 self.boot.written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
@@ -179,6 +162,26 @@ impl Answer {
         if self.entries.len() + self.xattrs.len() + self.hardlinks.len() > LISTING_BYTES_MAX {
             return Err(unexpected("a listing of over 1 GiB".to_owned()));
         }
+        Ok(())
+    }
+
+    /// What comes of a command or of the file in the image of a shelf that was walked last.
+    fn take_on_shelf(&mut self, frame: &Frame, job: &wire::Job) -> io::Result<()> {
+        let last = self.last_on_shelf();
+        if frame.kind == Kind::Command {
+            let commands = last
+                .map(|last| &mut last.commands)
+                .filter(|all| all.len() < job.commands.len());
+            let commands = commands.ok_or_else(|| unexpected("a command too many".to_owned()))?;
+            commands.push(CommandResult::decode(&frame.payload)?);
+            return Ok(());
+        }
+        let written = last
+            .filter(|last| last.commands.len() == job.commands.len() && !job.mark.is_empty())
+            .map(|last| &mut last.written)
+            .filter(|written| written.is_none());
+        let written = written.ok_or_else(|| unexpected("a file too many".to_owned()))?;
+        *written = Some(judge(Written::decode(&frame.payload)?, &job.mark));
         Ok(())
     }
 
