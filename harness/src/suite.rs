@@ -15,7 +15,9 @@ use crate::check::{
 use crate::report::{
     ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
 };
-use crate::runner::{Chain, Everywhere, Input, Known, Need, Runner, Runners, ask_version, contain};
+use crate::runner::{
+    Chain, Everywhere, Input, Known, Need, Runner, Runners, Store, ask_version, contain,
+};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
 /// Everything a run needs.
@@ -31,6 +33,7 @@ pub struct Suite {
     /// Whether the record tells what an embargoed finding is, not only its kind.
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
+    store: Store,
 }
 
 /// Trials that a thread takes at once.
@@ -61,7 +64,9 @@ impl Suite {
                 .entry(stage.name.clone())
                 .or_insert_with(|| version(stage, &equipment));
         }
+        let store = Store::new(equipment.work.path().join("shared"), &chains);
         Suite {
+            store,
             chains,
             questions,
             equipment,
@@ -180,7 +185,8 @@ impl Suite {
         let trials = &unit.trials;
         if let (2.., Some(what), Ok(work)) = (trials.len(), unit.together, &work) {
             // Trouble will show again, as each trial's own, when each is run alone.
-            prepared = prepare(trials, what, &self.equipment, work.path()).unwrap_or_default();
+            prepared = prepare(trials, what, &self.store, &self.equipment, work.path())
+                .unwrap_or_default();
         }
         for (index, trial) in trials {
             done(*index, self.run_prepared(trial, prepared.remove(index)));

@@ -13,10 +13,12 @@ use super::boot::Among;
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
-use crate::runner::{Converted, Setting, convert_batch, takes_batches};
+use crate::runner::{
+    Chain, Conversion, Converted, Setting, Store, convert_batch, convert_rest, takes_batches,
+};
 
 /// How many images go through one start of a converter.
-pub const BATCH: usize = 24;
+pub const BATCH: usize = 48;
 
 /// What a batch made for a trial.
 pub struct Prepared {
@@ -62,8 +64,8 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
     is_converted_with_others(trial).then_some(Together::Convert)
 }
 
-/// Does for these trials, which are of one chain, what they do together, below the folder `work`. A trial
-/// that is not in the answer is to be run alone.
+/// Does for these trials, which are of one chain, what they do together, below the folder `work`, with what the
+/// store has of them. A trial that is not in the answer is to be run alone.
 ///
 /// # Errors
 ///
@@ -71,10 +73,11 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
 pub fn prepare(
     trials: &[(usize, &Trial<'_>)],
     what: Together,
+    store: &Store,
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
-    let prepared = convert_together(trials, equipment, work)?;
+    let prepared = convert_together(trials, store, equipment, work)?;
     match what {
         Together::Convert => Ok(prepared),
         Together::Read | Together::ReadAndAsk => shelf::fill(trials, prepared, equipment, work),
@@ -89,26 +92,23 @@ fn is_converted_with_others(trial: &Trial<'_>) -> bool {
 
 fn convert_together(
     trials: &[(usize, &Trial<'_>)],
+    store: &Store,
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
     let mut prepared = BTreeMap::new();
-    let layouts = work.join("layouts");
-    let mut names = Vec::new();
+    let mut images = Vec::new();
     let fit = trials
         .iter()
         .filter(|(_, trial)| is_converted_with_others(trial));
     for (index, trial) in fit {
-        let twin = twin(trial.question).map(|twin| (format!("{index}-twin"), twin));
-        let asked = [(index.to_string(), trial.question)];
-        for (name, question) in asked.into_iter().chain(twin) {
-            if let Source::Case(case) = &question.source {
-                image::write_layout(case, &layouts.join(&name))?;
-                names.push(name);
-            }
+        let id = &trial.question.id;
+        images.push((index.to_string(), id.clone(), trial.question));
+        if let Some(twin) = twin(trial.question) {
+            images.push((format!("{index}-twin"), format!("{id} twin"), twin));
         }
     }
-    let Some((_, first)) = trials.first().filter(|_| names.len() > 1) else {
+    let Some((_, first)) = trials.first().filter(|_| images.len() > 1) else {
         return Ok(prepared);
     };
     let setting = Setting {
@@ -118,16 +118,7 @@ fn convert_together(
         privileged: false,
         faults: Faults::default(),
     };
-    let outputs = work.join("out");
-    fs::create_dir(&outputs)?;
-    let mut made = convert_batch(
-        first.chain,
-        &layouts,
-        &names,
-        image::TAG,
-        &outputs,
-        &setting,
-    )?;
+    let mut made = convert_all(&images, first.chain, store, work, &setting)?;
     for (index, trial) in trials {
         let of_twin = made.remove(&format!("{index}-twin"));
         let Some(question) = made.remove(&index.to_string()) else {
@@ -143,6 +134,62 @@ fn convert_together(
         }
     }
     Ok(prepared)
+}
+
+/// Converts images, each with its name and what it is called in the store.
+fn convert_all(
+    images: &[(String, String, &Question)],
+    chain: &Chain,
+    store: &Store,
+    work: &Path,
+    setting: &Setting<'_>,
+) -> anyhow::Result<BTreeMap<String, Converted>> {
+    let (layouts, outputs) = (work.join("layouts"), work.join("out"));
+    let is_kept = store.keeps(chain);
+    let mut names = Vec::new();
+    for (name, key, question) in images {
+        let is_there = is_kept && store.get(chain, key).is_some();
+        if let (Source::Case(case), false) = (&question.source, is_there) {
+            image::write_layout(case, &layouts.join(name))?;
+            names.push(name.clone());
+        }
+    }
+    fs::create_dir(&outputs)?;
+    if !is_kept {
+        return convert_batch(chain, &layouts, &names, image::TAG, &outputs, setting);
+    }
+    if !names.is_empty() {
+        let alone = Chain {
+            name: chain.stages[0].name.clone(),
+            stages: vec![chain.stages[0].clone()],
+        };
+        let mut made = convert_batch(&alone, &layouts, &names, image::TAG, &outputs, setting)?;
+        for (name, key, _) in images {
+            if let Some(made) = made.remove(name) {
+                store.put(chain, key, made)?;
+            }
+        }
+    }
+    let (mut done, mut going) = (BTreeMap::new(), BTreeMap::new());
+    for (name, key, _) in images {
+        let Some(made) = store.get(chain, key) else {
+            continue;
+        };
+        match &made.conversion {
+            Conversion::Produced(artifact, _) => {
+                let path = artifact.strip_prefix(store.folder()).unwrap_or(artifact);
+                let path = path.to_string_lossy().into_owned();
+                going.insert(name.clone(), (made, path));
+            }
+            _ => {
+                done.insert(name.clone(), made);
+            }
+        }
+    }
+    let folder = store.folder();
+    let rest = convert_rest(chain, 1, folder, going, image::TAG, &outputs, setting)?;
+    done.extend(rest);
+    Ok(done)
 }
 
 fn twin(question: &Question) -> Option<&Question> {

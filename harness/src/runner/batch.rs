@@ -41,12 +41,32 @@ pub fn convert_batch(
     work: &Path,
     setting: &Setting<'_>,
 ) -> anyhow::Result<BTreeMap<String, Converted>> {
-    let mut done = BTreeMap::new();
-    let mut folder = layouts.to_owned();
-    // Each image that is still to be converted: what came of it so far, and where that is below the folder.
     let start = |name: &String| (name.clone(), (Converted::new(), name.clone()));
-    let mut going: BTreeMap<String, (Converted, String)> = names.iter().map(start).collect();
-    for (index, stage) in chain.stages.iter().enumerate() {
+    let going = names.iter().map(start).collect();
+    convert_rest(chain, 0, layouts, going, tag, work, setting)
+}
+
+/// Goes on at the stage of this number with images, of each of which is given what came of it so far and where that
+/// is below `folder`; else as [`convert_batch`].
+///
+/// # Errors
+///
+/// As [`convert_batch`].
+pub fn convert_rest(
+    chain: &Chain,
+    from: usize,
+    folder: &Path,
+    mut going: BTreeMap<String, (Converted, String)>,
+    tag: &str,
+    work: &Path,
+    setting: &Setting<'_>,
+) -> anyhow::Result<BTreeMap<String, Converted>> {
+    let mut done = BTreeMap::new();
+    let mut folder = folder.to_owned();
+    for (index, stage) in chain.stages.iter().enumerate().skip(from) {
+        if going.is_empty() {
+            break;
+        }
         let cell = work.join(format!("{index}-{}", stage.name));
         fs::create_dir(&cell)?;
         let batch = Batch {
@@ -84,9 +104,6 @@ pub fn convert_batch(
             }
         }
         folder = cell.join("rootfs");
-        if going.is_empty() {
-            break;
-        }
     }
     Ok(done)
 }

@@ -8,17 +8,19 @@ mod descriptor;
 mod each;
 mod expectations;
 mod profile;
+mod store;
 mod tools;
 
 use std::fmt;
 
-pub use batch::{convert_batch, takes_batches};
+pub use batch::{convert_batch, convert_rest, takes_batches};
 pub use chain::{Chain, RunnerError, Runners};
 pub use convert::{Conversion, Converted, Setting, ask_version, convert, convert_stage};
 pub use descriptor::{Capability, Input, Need, Runner, Typed};
 pub use each::{One, run_each};
 pub use expectations::{Everywhere, Expectations, Known, NOT_LOOKED_AT};
 pub use profile::Profile;
+pub use store::Store;
 pub use tools::{Root, Tools};
 
 /// What an artifact is.

@@ -256,3 +256,33 @@ fn a_failure_that_is_known_to_disturb_keeps_its_image_out_of_a_batch() {
         .is(1)
         .prints("0 pass   1 fail   1 known");
 }
+
+#[test]
+fn packers_share_what_they_pack_and_cannot_change_it() {
+    let project = Project::with_cases(&[("name/a", PLAIN), ("name/b", PLAIN)]);
+    if !contained("batches") {
+        return;
+    }
+    for name in ["one", "two"] {
+        // It tries to leave something for the next, and to take something away.
+        let script = "rm -rf \"$0/etc\"; touch \"$0/left\"; tar -C \"$0\" --xattrs -cf \"$1\" .";
+        let descriptor = format!(
+            "summary = 'x'\ninput = 'dir'\noutput = 'tar'\n\
+             command = ['sh', '-c', '''{script}''', '{{in}}', '{{out}}']\n"
+        );
+        project.write(&format!("runners/{name}/runner.toml"), &descriptor);
+    }
+    project
+        .harness(&[
+            "run",
+            "--boot",
+            "off",
+            "--converter",
+            "native+one",
+            "--converter",
+            "native+two",
+            "--once",
+        ])
+        .is(0)
+        .prints("4 pass   0 fail");
+}
