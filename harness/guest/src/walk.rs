@@ -171,12 +171,8 @@ impl Walk<'_> {
         let fresh = look_up(parent, name).map(|stat| self.directories.insert(identity(&stat)));
         let opened = match fresh {
             Ok(true) => {
-                let flags = OFlags::RDONLY
-                    | OFlags::DIRECTORY
-                    | OFlags::NOFOLLOW
-                    | OFlags::NOATIME
-                    | OFlags::CLOEXEC;
-                openat(parent, name, flags, Mode::empty())
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                open(parent, name, flags)
             }
             Ok(false) => Err(CONTRADICTION),
             Err(errno) => Err(errno),
@@ -250,12 +246,8 @@ impl Walk<'_> {
                 .get(&identity(stat))
                 .and_then(|linked| linked.content));
         }
-        let flags = OFlags::RDONLY
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::NOATIME
-            | OFlags::CLOEXEC;
-        let sent = match openat(parent, name, flags, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let sent = match open(parent, name, flags) {
             Ok(file) => self.contents.send(&file, stat.stx_size, self.to)?,
             Err(errno) => Err(errno),
         };
@@ -365,6 +357,15 @@ fn is_directory(parent: &OwnedFd, step: &Step) -> bool {
     match step.said {
         UNSAID => look_up(parent, &step.key).is_ok_and(|stat| kind(&stat) == FileType::Directory),
         said_type => said_type == said(FileType::Directory),
+    }
+}
+
+/// Opens a name without a trace in its access time. That Linux refuses where the owner is a number that is none, to
+/// root too.
+fn open(parent: &OwnedFd, name: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    match openat(parent, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(parent, name, flags, Mode::empty()),
+        opened => opened,
     }
 }
 

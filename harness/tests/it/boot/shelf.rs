@@ -1,8 +1,11 @@
 //! Images that share a machine: what one is, or does, changes nothing of what is seen of another.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use harness::boot::{Arrangement, Boot, Job, Machine, Mode, Outcome};
+use harness::case::{Content, Time};
+use harness::image::erofs::{Inode, Kind};
 use harness::runner::Profile;
 
 use super::images::{self, Image, SHELL, Tree};
@@ -233,4 +236,48 @@ fn stacks_of_layers_are_told_apart() {
         seen.stacks[0].is_err() && seen.stacks[1].is_ok(),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_file_of_nobody_at_all_is_read() {
+    let Some(machine) = machine(Mode::Snapshot) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut tree = images::layer(&[("bin/sh", SHELL)]);
+    let root = tree.root();
+    for (name, kind) in [
+        ("file", Kind::File(Content::Bytes(b"text".to_vec()))),
+        ("folder", Kind::Dir(BTreeMap::new())),
+    ] {
+        let nobody = tree.add(Inode {
+            kind,
+            mode: 0o755,
+            uid: u32::MAX,
+            gid: u32::MAX,
+            mtime: Time::default(),
+            xattrs: BTreeMap::new(),
+        });
+        tree.link(root, name, nobody);
+    }
+    let image = folder.path().join("image");
+    std::fs::write(&image, tree.write().unwrap()).unwrap();
+    let seen = machine
+        .boot(&Job {
+            images: &[image],
+            arrangement: Arrangement::Single,
+            filesystem: "erofs",
+            profile: Profile::Ro,
+            upper: None,
+            walk: true,
+            stacks: &[],
+            commands: &[],
+            transcript: &folder.path().join("transcript"),
+            time_limit: LONG,
+        })
+        .unwrap();
+    assert_eq!((seen.failure, seen.read_errors), (None, Vec::new()));
+    let listing = String::from_utf8(seen.mtree.unwrap()).unwrap();
+    // So stat(2) shows a number that is no owner.
+    assert!(listing.contains("./file type=file uid=65534"), "{listing}");
 }
