@@ -17,12 +17,17 @@ impl KnownFailure {
     /// Whether a finding is known.
     fn covers(&self, finding: &Finding) -> bool {
         let line = finding.safe_line();
-        let line = line.strip_prefix(OF_TWIN).unwrap_or(&line);
-        let begins = |(kind, start): &(FindingKind, String)| {
-            *kind == finding.kind && line.starts_with(start.as_str())
-        };
-        self.kinds.contains(&finding.kind) || self.lines.iter().any(begins)
+        let is_said =
+            |(kind, start): &(FindingKind, String)| *kind == finding.kind && begins(&line, start);
+        self.kinds.contains(&finding.kind) || self.lines.iter().any(is_said)
     }
+}
+
+/// Whether a finding's line, of a twin too, is what an entry for every case says that it begins with.
+pub fn begins(line: &str, start: &str) -> bool {
+    line.strip_prefix(OF_TWIN)
+        .unwrap_or(line)
+        .starts_with(start)
 }
 
 /// What a trial means for the run.

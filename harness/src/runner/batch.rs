@@ -176,7 +176,8 @@ impl Batch<'_> {
         if ran.ending != Ending::Exited(0) || escaped || !ran.leftovers.is_empty() {
             return Ok(None);
         }
-        all_ended(images.iter().map(|(name, _)| *name), &ran, self.out).map(Some)
+        let names: Vec<&str> = images.iter().map(|(name, _)| *name).collect();
+        all_ended(&names, &ran, self.out)
     }
 
     /// The command for one image among others.

@@ -17,7 +17,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a script may be: Linux takes no longer word (`MAX_ARG_STRLEN`).
 const SCRIPT_BYTES_MAX: usize = 100 << 10;
 
-/// How much of what a command says is kept, in bytes.
+/// How much a command may say among others, in bytes: what is not read in full is not judged.
 const LOG_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs each of the commands that follow it, in whose folders, which are there, all is kept. What a shell adds to the
@@ -88,30 +88,25 @@ pub fn run_each(commands: &[One], around: &Command<'_>) -> anyhow::Result<Option
     if ran.ending != Ending::Exited(0) || !is_quiet {
         return Ok(None);
     }
-    let names = commands.iter().map(|one| one.name.as_str());
-    if !has_only(around.out, &names.collect::<Vec<_>>())? {
-        return Ok(None);
-    }
-    let names = commands.iter().map(|one| one.name.as_str());
-    all_ended(names, &ran, around.out).map(Some)
+    let names: Vec<&str> = commands.iter().map(|one| one.name.as_str()).collect();
+    all_ended(&names, &ran, around.out)
 }
 
-/// What the folders of these names say of how the commands ended.
-pub(super) fn all_ended<'a>(
-    names: impl Iterator<Item = &'a str>,
-    ran: &Ran,
-    out: &Path,
-) -> anyhow::Result<AllEnded> {
+/// What the folders of these names say of how the commands ended; nothing where there is anything beside them.
+pub(super) fn all_ended(names: &[&str], ran: &Ran, out: &Path) -> anyhow::Result<Option<AllEnded>> {
+    if fs::symlink_metadata(out).is_err() || !has_only(out, names)? {
+        return Ok(None);
+    }
     let mut by_name = BTreeMap::new();
     for name in names {
         if let Some(ended) = read_ended(&out.join(name))? {
-            by_name.insert(name.to_owned(), ended);
+            by_name.insert((*name).to_owned(), ended);
         }
     }
-    Ok(AllEnded {
+    Ok(Some(AllEnded {
         by_name,
         protections_missing: ran.protections_missing.clone(),
-    })
+    }))
 }
 
 /// How the command ended that has this folder.
@@ -125,15 +120,15 @@ fn read_ended(folder: &Path) -> std::io::Result<Option<Ended>> {
         fs::File::open(path)?
             .take(LOG_BYTES_MAX)
             .read_to_end(&mut text)?;
-        Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+        let is_whole = (text.len() as u64) < LOG_BYTES_MAX;
+        Ok(is_whole.then(|| String::from_utf8_lossy(&text).into_owned()))
     };
     let status = read("status")?.and_then(|text| text.trim().parse().ok());
     // From 124 on a status may be what `timeout` or the shell has to say.
     let Some(status) = status.filter(|status| (0..124).contains(status)) else {
         return Ok(None);
     };
-    let log = read("log")?.unwrap_or_default();
-    Ok(Some(Ended { status, log }))
+    Ok(read("log")?.map(|log| Ended { status, log }))
 }
 
 /// Whether a folder has nothing but what these names say.

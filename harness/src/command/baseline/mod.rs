@@ -14,7 +14,8 @@ use fs_err as fs;
 
 use super::{EXIT_GREEN, Home, report};
 use crate::report::{ChainRecord, Record, TrialRecord};
-use crate::runner::Expectations;
+use crate::runner::{Everywhere, Expectations};
+use crate::verdict::begins;
 
 /// Proposes a converter's known failures from a recorded run, grouped by what fails; the reasons are a
 /// person's to write.
@@ -60,7 +61,7 @@ impl Baseline {
 }
 
 /// What a record says of one converter.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Run {
     /// Its name without the tool root.
     runner: String,
@@ -100,6 +101,24 @@ impl Run {
     }
 }
 
+impl Run {
+    /// The same without the findings that are known whatever the case: no entry for cases speaks of them.
+    fn without(&self, everywhere: &[Everywhere]) -> Run {
+        let mut run = self.clone();
+        let here = |every: &&Everywhere| every.holds_for(&run.runner, &run.version);
+        let everywhere: Vec<&Everywhere> = everywhere.iter().filter(here).collect();
+        for trial in &mut run.trials {
+            trial.findings.retain(|finding| {
+                let is_said = |every: &&Everywhere| {
+                    every.kind == finding.kind && begins(&finding.line, &every.line)
+                };
+                !everywhere.iter().any(is_said)
+            });
+        }
+        run
+    }
+}
+
 /// Whether what this chain fails is this converter's doing.
 fn shows_alone(chain: &ChainRecord, name: &str) -> bool {
     match chain.stages.as_slice() {
@@ -112,8 +131,9 @@ fn shows_alone(chain: &ChainRecord, name: &str) -> bool {
 /// The new text of an expectations file, and what of the old one is dropped, in words.
 fn baseline(old: &str, run: &Run) -> anyhow::Result<(String, Vec<String>)> {
     let known = Expectations::parse_proposed(old).map_err(anyhow::Error::msg)?;
-    let kept = keep::keep(old, &known.known, run)?;
-    let proposals = propose::propose(&kept.uncovered, run);
+    let run = run.without(&known.everywhere);
+    let kept = keep::keep(old, &known.known, &run)?;
+    let proposals = propose::propose(&kept.uncovered, &run);
     let parts = [kept.text.trim_end(), proposals.trim()];
     let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     let end = if parts.is_empty() { "" } else { "\n" };

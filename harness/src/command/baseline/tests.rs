@@ -123,6 +123,41 @@ fn what_does_not_hold_is_dropped_and_told() {
 }
 
 #[test]
+fn what_is_known_everywhere_is_neither_proposed_nor_held_against_an_entry() {
+    let every = "
+[[everywhere]]
+kind = 'unstable'
+line = 'tool: .  time'
+reason = 'the root is its own'
+link = 'tool#3'
+";
+    let old = format!("{OLD}{every}");
+    let root = (
+        "unstable",
+        "the twin, which is repaired: tool: .  time  that of the conversion",
+    );
+    let mut all: Vec<_> = ["a/gone", "a/one", "a/two"]
+        .map(|case| trial("tool", case, &[("crash", "killed"), root]))
+        .into();
+    all.push(trial("tool", "a/three", &[root]));
+    let crash = old.replace("[\"silent\", \"unstable\"]", "[\"crash\"]");
+    let (text, dropped) = baseline(&crash, &run(all.clone())).unwrap();
+    assert_eq!((text, dropped), (crash, Vec::new()));
+    // Of another kind, or of another version, it is news.
+    for other in [
+        old.replace("'unstable'\nline", "'silent'\nline"),
+        old.replace("link = 'tool#3'", "link = 'tool#3'\nversion = '1.1'"),
+    ] {
+        let (text, _) = baseline(&other, &run(all.clone())).unwrap();
+        assert!(
+            text.contains("\"a/three\"")
+                && text.contains(every.trim_start().lines().next().unwrap()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn an_entry_without_cases_goes_and_the_head_of_the_file_stays() {
     let trials = ["a/gone", "a/one", "a/two"].map(|case| trial("tool", case, &[]));
     let (text, dropped) = baseline(OLD, &run(trials.into())).unwrap();
