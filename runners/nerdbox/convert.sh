@@ -8,15 +8,29 @@ export CONTAINERD_ADDRESS="$TMPDIR/state/c.sock"
 unset SOURCE_DATE_EPOCH
 daemon=
 
-clean_up() {
-    status=$?
-    trap - EXIT
+start() {
+    PATH="$TMPDIR/bin:$PATH" containerd -c "$TMPDIR/config.toml" > "$TMPDIR/containerd.log" 2>&1 &
+    daemon=$!
+    until [ -S "$CONTAINERD_ADDRESS" ]; do
+        kill -0 "$daemon" || { cat "$TMPDIR/containerd.log" >&2; exit 70; }
+        sleep 0.01
+    done
+}
+
+stop() {
     if [ -n "$daemon" ]; then
         kill "$daemon" && wait "$daemon" || :
     fi
     while read -r _ _ _ _ at _; do
         case $at in "$TMPDIR"/*) echo "$at" ;; esac
     done < /proc/self/mountinfo | sort -r | xargs -r -n 1 umount -n
+    rm -rf "$TMPDIR/root" "$TMPDIR/state"
+}
+
+clean_up() {
+    status=$?
+    trap - EXIT
+    stop
     find "$TMPDIR" -mindepth 1 -delete
     exit "$status"
 }
@@ -51,12 +65,7 @@ trap '' XFSZ
 exec /usr/bin/mkfs.erofs "$@"
 END
 chmod +x "$TMPDIR/bin/mkfs.erofs"
-PATH="$TMPDIR/bin:$PATH" containerd -c "$TMPDIR/config.toml" > "$TMPDIR/containerd.log" 2>&1 &
-daemon=$!
-until [ -S "$CONTAINERD_ADDRESS" ]; do
-    kill -0 "$daemon" || { cat "$TMPDIR/containerd.log" >&2; exit 70; }
-    sleep 0.01
-done
+start
 
 snapshots=$TMPDIR/root/io.containerd.snapshotter.v1.erofs/snapshots
 case $seconds in
@@ -70,8 +79,11 @@ case $seconds in
             > "$out/$name/log" 2>&1 || status=$?
         echo "$status" > "$out/$name/status"
         ctr image rm --sync "image:$tag" > /dev/null 2>&1 || :
-        # What is left of this image would be taken for layers of the next.
-        [ -z "$(ls "$snapshots" 2> /dev/null)" ]
+        # What is left of this image, as of one that was refused, would be taken for layers of the next.
+        if [ -n "$(ls "$snapshots" 2> /dev/null)" ]; then
+            stop
+            start
+        fi
     done
     ;;
 esac

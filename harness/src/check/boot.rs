@@ -142,7 +142,7 @@ pub(super) fn boot_initramfs(
     Ok(answers)
 }
 
-/// Has the guest read an image in full, and nothing else; `None` if it cannot.
+/// Has the guest read an image in full as [`boot`] does, and nothing else; `None` if it cannot.
 ///
 /// # Errors
 ///
@@ -150,12 +150,9 @@ pub(super) fn boot_initramfs(
 pub(super) fn read(
     machine: &Machine,
     images: &Images,
+    profile: Profile,
     transcript: &Path,
 ) -> anyhow::Result<Option<Tree>> {
-    let profile = match images.is_stack {
-        true => Profile::Layers,
-        false => Profile::Ro,
-    };
     let boot = machine.boot(&job(images, profile, &[], transcript))?;
     let is_whole = boot.failure.is_none() && boot.read_errors.is_empty();
     let report = boot.mtree.filter(|_| is_whole);

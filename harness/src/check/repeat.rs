@@ -223,7 +223,9 @@ impl Cell<'_> {
             }
         };
         let transcript = again.with_extension("transcript");
-        let seen = boot::read(machine, &images, &transcript)
+        // As the first was read: an overlay hides some attributes.
+        let profile = self.equipment.profile_of(self.trial.chain);
+        let seen = boot::read(machine, &images, profile, &transcript)
             .with_context(|| format!("failed to read the second image of {}", of.question.id))?;
         Ok(match seen {
             Some(again) => self.differences(of, &tree, &again),

@@ -1,6 +1,10 @@
 //! Batches and shelves: what comes of one counts where it is no news, and nowhere else.
 
+use std::collections::BTreeMap;
+
+use fs_err as fs;
 use harness::boot::Mode;
+use serde_json::Value;
 
 use crate::boot::machine::machine;
 use crate::project::{PLAIN, Project, Said, both};
@@ -285,4 +289,87 @@ fn packers_share_what_they_pack_and_cannot_change_it() {
         ])
         .is(0)
         .prints("4 pass   0 fail");
+}
+
+/// Two packers behind an extractor that leaves a mark no other conversion has.
+fn marked() -> Project {
+    let project = Project::with_cases(&[("name/a", PLAIN), ("name/b", PLAIN)]);
+    let mark = r#""$0" convert --layout "$1" --reference latest --format dir "$2" &&
+        touch "$2/mark-$(cat /proc/sys/kernel/random/uuid)""#;
+    let extractor = format!(
+        "summary = 'x'\ninput = 'layout'\noutput = 'dir'\nneeds = ['root']\n\
+         command = ['sh', '-c', '''{mark}''', '{{harness}}', '{{layout}}', '{{out}}']\n"
+    );
+    project.write("runners/marking/runner.toml", &extractor);
+    let known = "[[known]]\ncases = ['name/a', 'name/b']\nkinds = ['silent', 'unstable']\n\
+                 reason = 'r'\nlink = 'l'\n";
+    project.write("runners/marking/expectations.toml", known);
+    for name in ["one", "two"] {
+        let packer = "summary = 'x'\ninput = 'dir'\noutput = 'tar'\n\
+                      command = ['tar', '-C', '{in}', '--xattrs', '-cf', '{out}', '.']\n";
+        project.write(&format!("runners/{name}/runner.toml"), packer);
+    }
+    project
+}
+
+/// Of each case the marks that the trials of a run show.
+fn marks(project: &Project, more: &[&str]) -> BTreeMap<String, Vec<String>> {
+    let record = project.arg("run.json");
+    let asked = ["run", "--boot", "off", "--json", &record];
+    let chains = ["--converter", "marking+one", "--converter", "marking+two"];
+    project.harness(&[&asked[..], &chains, more].concat()).is(0);
+    let record: Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+    let mut marks: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for trial in record["trials"].as_array().unwrap() {
+        let findings = trial["findings"].as_array().unwrap().iter();
+        let lines = findings
+            .map(|finding| finding["line"].as_str().unwrap().to_owned())
+            .filter(|line| line.starts_with("extra     ./mark-"));
+        let case = trial["case"].as_str().unwrap().to_owned();
+        marks.entry(case).or_default().extend(lines);
+    }
+    marks
+}
+
+#[test]
+fn packers_of_one_run_pack_the_very_same_but_not_where_everything_runs_twice() {
+    if !contained("batches") {
+        return;
+    }
+    let project = marked();
+    for (more, are_same) in [(&["--once"][..], true), (&[], false)] {
+        let marks = marks(&project, more);
+        assert_eq!(marks.len(), 2, "{marks:?}");
+        for (case, marks) in marks {
+            assert_eq!(marks.len(), 2, "{case}: {marks:?}");
+            assert_eq!(marks[0] == marks[1], are_same, "{case}: {marks:?}");
+        }
+    }
+}
+
+#[test]
+fn what_hangs_or_sees_loop_devices_is_asked_too() {
+    if !contained("batches") {
+        return;
+    }
+    let project = both();
+    for (name, script, need) in [("hanging", "sleep 30", "root"), ("looping", RIGHT, "loop")] {
+        let descriptor = format!(
+            "summary = 'x'\ninput = 'layout'\noutput = 'tar'\nneeds = ['{need}']\n\
+             command = ['sh', '-c', '''{script}''', 'sh', '{{harness}}', '{{layout}}', '{{out}}']\n"
+        );
+        project.write(&format!("runners/{name}/runner.toml"), &descriptor);
+    }
+    let known = "[[known]]\ncases = ['name/plain', 'layout/altered']\nkinds = ['timeout']\n\
+                 reason = 'r'\nlink = 'l'\n";
+    project.write("runners/hanging/expectations.toml", known);
+    for jobs in [&["--jobs", "1"][..], &[]] {
+        let asked = ["run", "--boot", "off", "--format", "tar", "--once"];
+        let limit = ["--time-limit", "1"];
+        let chains = ["--converter", "hanging", "--converter", "looping"];
+        project
+            .harness(&[&asked[..], &limit, &chains, jobs].concat())
+            .is(0)
+            .prints("2 pass   0 fail   2 known");
+    }
 }

@@ -1,5 +1,8 @@
 //! What shows through in a second conversion is found, and nothing else is.
 
+use harness::boot::Mode;
+
+use crate::boot::machine::machine;
 use crate::project::{GOOD, Project, plain};
 use crate::require::{contained, root};
 
@@ -123,5 +126,28 @@ fn equal_bytes_are_only_asked_of_who_claims_them() {
         let said = said.is(code);
         let claims = said.stdout.contains("unstable  mine claims equal bytes");
         assert_eq!(claims, code == 1, "{}", said.stdout);
+    }
+}
+
+#[test]
+fn two_images_are_read_in_the_same_profile() {
+    // Overlayfs hides this attribute of its lower layer, and the image itself has it.
+    let project = Project::of_corpus(&["attribute/overlay-opaque-in-bottom-layer"]);
+    if !contained("surroundings of a converter") || machine(Mode::Snapshot).is_none() {
+        return;
+    }
+    project.lend_machine();
+    let script =
+        "unset SOURCE_DATE_EPOCH; mkfs.erofs --quiet -U $(cat /proc/sys/kernel/random/uuid)";
+    let packer = format!(
+        "summary = 'x'\ninput = 'dir'\noutput = 'erofs'\n\
+         command = ['sh', '-c', '{script} \"$1\" \"$0\"', '{{in}}', '{{out}}']\n"
+    );
+    project.write("runners/packer/runner.toml", &packer);
+    for profile in ["ro", "overlay"] {
+        let asked = ["run", "--converter", "native+packer", "--tools", "host"];
+        let said = project.harness(&[&asked[..], &["--verbose", "--profile", profile]].concat());
+        let twice = "the same twice";
+        assert!(said.stdout.contains(twice), "{profile}: {}", said.stdout);
     }
 }
