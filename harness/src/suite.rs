@@ -8,16 +8,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::case::variant::split_id;
-use crate::check::batch::{BATCH, Prepared, Together, prepare, together};
+use crate::check::batch::{BATCH, Prepared, Shared, Together, prepare, together};
 use crate::check::{
     Equipment, Finding, FindingKind, Outcome, Question, Reason, Trial, TrialResult,
 };
 use crate::report::{
     ChainRecord, EMBARGOED, FindingRecord, KnownRecord, Record, StageRecord, TrialRecord,
 };
-use crate::runner::{
-    Chain, Everywhere, Input, Known, Need, Runner, Runners, Store, ask_version, contain,
-};
+use crate::runner::{Chain, Everywhere, Input, Known, Need, Runner, Runners, ask_version, contain};
 use crate::verdict::{KnownFailure, Verdict, judge};
 
 /// Everything a run needs.
@@ -33,7 +31,7 @@ pub struct Suite {
     /// Whether the record tells what an embargoed finding is, not only its kind.
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
-    store: Store,
+    shared: Shared,
 }
 
 /// Trials that a thread takes at once.
@@ -64,9 +62,9 @@ impl Suite {
                 .entry(stage.name.clone())
                 .or_insert_with(|| version(stage, &equipment));
         }
-        let store = Store::new(equipment.work.path().join("shared"), &chains);
+        let shared = Shared::new(equipment.work.path().join("shared"), &chains);
         Suite {
-            store,
+            shared,
             chains,
             questions,
             equipment,
@@ -185,7 +183,7 @@ impl Suite {
         let trials = &unit.trials;
         if let (2.., Some(what), Ok(work)) = (trials.len(), unit.together, &work) {
             // Trouble will show again, as each trial's own, when each is run alone.
-            prepared = prepare(trials, what, &self.store, &self.equipment, work.path())
+            prepared = prepare(trials, what, &self.shared, &self.equipment, work.path())
                 .unwrap_or_default();
         }
         for (index, trial) in trials {

@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use crate::runner::Profile;
 
+pub use cache::digest;
 pub use drive::LAYERS_MAX;
 pub use error::{Error, Missing};
 pub use initrd::Said;

@@ -5,11 +5,12 @@
 //! of it is asked again alone, so nothing new is said of a converter for what another image did to its daemon.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::boot::Among;
+use super::same::SeenBefore;
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
@@ -18,7 +19,24 @@ use crate::runner::{
 };
 
 /// How many images go through one start of a converter.
-pub const BATCH: usize = 48;
+pub const BATCH: usize = 96;
+
+/// What the trials of a run have in common.
+pub struct Shared {
+    store: Store,
+    seen: SeenBefore,
+}
+
+impl Shared {
+    /// What these chains have in common, nothing so far; artifacts are kept below `folder`, which need not be there.
+    #[must_use]
+    pub fn new(folder: PathBuf, chains: &[Chain]) -> Shared {
+        Shared {
+            store: Store::new(folder, chains),
+            seen: SeenBefore::default(),
+        }
+    }
+}
 
 /// What a batch made for a trial.
 pub struct Prepared {
@@ -31,7 +49,7 @@ pub struct Prepared {
 }
 
 /// What was seen of an image among others.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Seen {
     /// Whether fsck had nothing to say.
     pub(super) is_clean: bool,
@@ -65,7 +83,7 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
 }
 
 /// Does for these trials, which are of one chain, what they do together, below the folder `work`, with what the
-/// store has of them. A trial that is not in the answer is to be run alone.
+/// run has of them. A trial that is not in the answer is to be run alone.
 ///
 /// # Errors
 ///
@@ -73,14 +91,16 @@ pub fn together(trial: &Trial<'_>, equipment: &Equipment) -> Option<Together> {
 pub fn prepare(
     trials: &[(usize, &Trial<'_>)],
     what: Together,
-    store: &Store,
+    shared: &Shared,
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
-    let prepared = convert_together(trials, store, equipment, work)?;
+    let prepared = convert_together(trials, &shared.store, equipment, work)?;
     match what {
         Together::Convert => Ok(prepared),
-        Together::Read | Together::ReadAndAsk => shelf::fill(trials, prepared, equipment, work),
+        Together::Read | Together::ReadAndAsk => {
+            shelf::fill(trials, prepared, &shared.seen, equipment, work)
+        }
     }
 }
 

@@ -162,6 +162,7 @@ pub(super) fn read(
 }
 
 /// What a guest saw of one root among others, with which nothing is wrong.
+#[derive(Clone)]
 pub(super) struct Among {
     pub(super) tree: Tree,
     /// See [`Seen::written`].

@@ -12,6 +12,7 @@ mod images;
 mod outcome;
 mod question;
 mod repeat;
+mod same;
 mod shelf;
 mod tree;
 mod trial;

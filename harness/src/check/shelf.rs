@@ -12,11 +12,12 @@ use fs_err as fs;
 
 use super::batch::{Prepared, Seen};
 use super::images::Images;
+use super::same::{Key, SeenBefore};
 use super::{Equipment, Question, Source, Trial, Wanted, boot, cell, contain, fsck};
-use crate::boot::LAYERS_MAX;
+use crate::boot::{LAYERS_MAX, Machine};
 use crate::image;
 use crate::runner::contain::Faults;
-use crate::runner::{Conversion, Converted, Format, Setting, convert};
+use crate::runner::{Conversion, Converted, Format, Profile, Setting, convert};
 
 /// What the largest image that is put beside others takes, in bytes: all of them are copied onto one disk.
 const IMAGE_BYTES_MAX: u64 = 256 << 20;
@@ -45,7 +46,7 @@ fn booted(question: &Question) -> &Question {
 }
 
 /// Adds to what was made for trials of one chain, together or else, here, one after the other below the folder
-/// `work`, what fsck and one guest see of all images.
+/// `work`, what fsck and one guest see of all images whose bytes were not seen before.
 ///
 /// # Errors
 ///
@@ -53,6 +54,7 @@ fn booted(question: &Question) -> &Question {
 pub(super) fn fill(
     trials: &[(usize, &Trial<'_>)],
     mut prepared: BTreeMap<usize, Prepared>,
+    seen_before: &SeenBefore,
     equipment: &Equipment,
     work: &Path,
 ) -> anyhow::Result<BTreeMap<usize, Prepared>> {
@@ -67,6 +69,38 @@ pub(super) fn fill(
             prepared.extend(made.map(|made| (*index, made)));
         }
     }
+    let shelved = shelve(trials, &prepared, equipment, work)?;
+    let mut seen_here: BTreeMap<Key, Seen> = BTreeMap::new();
+    let mut new: Vec<(&Key, &Images)> = Vec::new();
+    for (_, images, key) in &shelved {
+        if let Some(seen) = seen_before.get(key) {
+            seen_here.insert(key.clone(), seen);
+        } else if !new.iter().any(|(other, _)| *other == key) {
+            new.push((key, images));
+        }
+    }
+    let roots: Vec<&Images> = new.iter().map(|(_, images)| *images).collect();
+    let profile = equipment.profile_of(first.chain);
+    let seen = look(&roots, machine, profile, first, equipment, work)?;
+    for ((key, _), seen) in new.into_iter().zip(seen) {
+        seen_before.put(key.clone(), seen.clone());
+        seen_here.insert(key.clone(), seen);
+    }
+    for (index, _, key) in &shelved {
+        if let (Some(made), Some(seen)) = (prepared.get_mut(index), seen_here.get(key)) {
+            made.image = seen.clone();
+        }
+    }
+    Ok(prepared)
+}
+
+/// The images of what was made that fit beside others, each with what its bytes are.
+fn shelve(
+    trials: &[(usize, &Trial<'_>)],
+    prepared: &BTreeMap<usize, Prepared>,
+    equipment: &Equipment,
+    work: &Path,
+) -> anyhow::Result<Vec<(usize, Images, Key)>> {
     let mut shelved = Vec::new();
     let mut partitions = 0;
     for (index, trial) in trials {
@@ -79,27 +113,36 @@ pub(super) fn fill(
             && partitions + images.paths.len() <= LAYERS_MAX
         {
             partitions += images.paths.len();
-            shelved.push((*index, images));
+            images
+                .paths
+                .iter()
+                .try_for_each(|image| cell::forget(image))?;
+            let key = Key::of(&images, trial.chain, trial.question, equipment)?;
+            shelved.push((*index, images, key));
         }
     }
-    let all: Vec<PathBuf> = shelved
-        .iter()
-        .flat_map(|(_, images)| images.paths.clone())
-        .collect();
-    let mut clean = fsck::are_clean(&all, first.chain, work, equipment)?.into_iter();
-    all.iter().try_for_each(|image| cell::forget(image))?;
-    let roots: Vec<&Images> = shelved.iter().map(|(_, images)| images).collect();
-    let profile = equipment.profile_of(first.chain);
-    let is_asked = is_asked(first.question);
+    Ok(shelved)
+}
+
+/// What fsck and one guest see of images, which were made for trials like this one.
+fn look(
+    roots: &[&Images],
+    machine: &Machine,
+    profile: Profile,
+    trial: &Trial<'_>,
+    equipment: &Equipment,
+    work: &Path,
+) -> anyhow::Result<Vec<Seen>> {
+    let all: Vec<PathBuf> = roots.iter().flat_map(|root| root.paths.clone()).collect();
+    let mut clean = fsck::are_clean(&all, trial.chain, work, equipment)?.into_iter();
     let transcript = work.join("transcript");
-    let among = boot::read_shelf(machine, &roots, profile, is_asked, &transcript)?;
-    for ((index, images), among) in shelved.iter().zip(among) {
-        let is_clean = clean.by_ref().take(images.paths.len()).all(|clean| clean);
-        if let Some(made) = prepared.get_mut(index) {
-            made.image = Seen { is_clean, among };
-        }
-    }
-    Ok(prepared)
+    let is_asked = is_asked(trial.question);
+    let among = boot::read_shelf(machine, roots, profile, is_asked, &transcript)?;
+    let seen = roots.iter().zip(among).map(|(root, among)| Seen {
+        is_clean: clean.by_ref().take(root.paths.len()).all(|clean| clean),
+        among,
+    });
+    Ok(seen.collect())
 }
 
 /// The artifact that is to be read for a question: where one is to be rejected and was, its twin's.

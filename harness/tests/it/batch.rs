@@ -373,3 +373,37 @@ fn what_hangs_or_sees_loop_devices_is_asked_too() {
             .prints("2 pass   0 fail   2 known");
     }
 }
+
+#[test]
+fn an_image_of_the_same_bytes_is_judged_by_its_own_case() {
+    let other = "{ file = \"etc/other\", text = \"\" }";
+    let other = PLAIN.replace("entries = [", &format!("entries = [{other}, "));
+    let project = Project::with_cases(&[("name/a", PLAIN), ("name/b", &other), ("name/c", PLAIN)]);
+    if !contained("shelves") || machine(Mode::Snapshot).is_none() {
+        return;
+    }
+    project.lend_machine();
+    // It loses a file, so that all three are the same image.
+    let script = "mkdir $TMPDIR/x && cp -a \"$1/.\" $TMPDIR/x && rm -f $TMPDIR/x/etc/other && \
+                  mkfs.erofs --quiet -T0 -U 6f2d4a3c-0000-4000-8000-000000000001 \"$2\" $TMPDIR/x && \
+                  rm -rf $TMPDIR/x";
+    let descriptor = format!(
+        "summary = 'x'\ninput = 'dir'\noutput = 'erofs'\n\
+         command = ['sh', '-c', '''{script}''', 'sh', '{{in}}', '{{out}}']\n\
+         version = ['mkfs.erofs', '-V']\nlacks = ['root-attributes']\n"
+    );
+    project.write("runners/packer/runner.toml", &descriptor);
+    project
+        .harness(&[
+            "run",
+            "--tools",
+            "host",
+            "--converter",
+            "native+packer",
+            "--once",
+        ])
+        .is(1)
+        .prints("2 pass   1 fail")
+        .prints("FAIL  native+packer/name/b")
+        .prints("missing   ./etc/other");
+}
