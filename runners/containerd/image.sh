@@ -15,6 +15,10 @@ trap clean_up EXIT
 
 tar -C "$layout" -cf - . | ctr image import --snapshotter "$snapshotter" --base-name image -
 ctr image mount --snapshotter "$snapshotter" "image:$tag" "$mounted"
-# Not -a, which says nothing where it loses an attribute. What cannot be copied was not refused: the part that was stays
-# to be seen.
-cp -dR --preserve=mode,ownership,timestamps,links,xattr "$mounted" "$out"
+# Not -a, which says nothing where it loses an attribute. What cannot be read was not refused: the part that could be stays
+# to be seen. What the disk below OUT has no room for, and what is too deep for cp, nobody is to blame for: that counts as refused.
+said=$(cp -dR --preserve=mode,ownership,timestamps,links,xattr "$mounted" "$out" 2>&1) || {
+    printf '%s\n' "$said" >&2
+    printf '%s\n' "$said" | grep -qvE ': (No space left on device|File name too long)$' || rm -rf "$out"
+    exit 1
+}

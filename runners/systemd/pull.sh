@@ -36,4 +36,10 @@ done
 /usr/lib/systemd/systemd-pull --image-root="$work/machines" --class=machine --sync=no --btrfs-subvol=no \
     oci "$host:8443/image:$tag" image
 systemd-mstack --mount --mkdir "$work/machines/image.mstack" "$work/mounted"
-cp -a "$work/mounted" "$out"
+# Not -a, which says nothing where it loses an attribute. What cannot be read was not refused: the part that could be stays
+# to be seen. What the disk below OUT has no room for, and what is too deep for cp, nobody is to blame for: that counts as refused.
+said=$(cp -dR --preserve=mode,ownership,timestamps,links,xattr "$work/mounted" "$out" 2>&1) || {
+    printf '%s\n' "$said" >&2
+    printf '%s\n' "$said" | grep -qvE ': (No space left on device|File name too long)$' || rm -rf "$out"
+    exit 1
+}
