@@ -1,4 +1,6 @@
-"""Serves an image layout as a registry on a free port of the loopback: registry.py LAYOUT PORT-FILE
+"""Serves image layouts as a registry on a free port of the loopback: registry.py LAYOUTS PORT-FILE
+
+Each layout is a folder there; the repository is called image-NAME.
 
 It judges nothing: blobs are sent as the files they are, a tag is the first descriptor with that name.
 """
@@ -8,13 +10,13 @@ import json
 import pathlib
 import sys
 
-LAYOUT, PORT_FILE = map(pathlib.Path, sys.argv[1:])
+LAYOUTS, PORT_FILE = map(pathlib.Path, sys.argv[1:])
 NAME = "org.opencontainers.image.ref.name"
 
 
-def descriptor(reference):
+def descriptor(layout, reference):
     """The descriptor that a tag names, or one made up for a digest."""
-    named = json.loads((LAYOUT / "index.json").read_bytes())["manifests"]
+    named = json.loads((layout / "index.json").read_bytes())["manifests"]
     for one in named:
         if reference in (one.get("annotations", {}).get(NAME), one.get("digest")):
             return one
@@ -23,6 +25,9 @@ def descriptor(reference):
 
 class Registry(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # What is sent in two parts waits 40 ms for the first to be acknowledged.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_HEAD(self):
         self.answer()
@@ -32,12 +37,13 @@ class Registry(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         try:
-            *_, kind, reference = self.path.split("/")
+            *_, repository, kind, reference = ["", *self.path.split("/")]
             if kind == "v2" or reference == "v2":
                 return self.send(b"{}", "application/json", None)
-            one = descriptor(reference) if kind == "manifests" else {"digest": reference}
+            layout = LAYOUTS / repository.removeprefix("image-")
+            one = descriptor(layout, reference) if kind == "manifests" else {"digest": reference}
             algorithm, _, digits = one["digest"].partition(":")
-            path = LAYOUT / "blobs" / algorithm / digits
+            path = layout / "blobs" / algorithm / digits
             if not path.is_file():
                 raise FileNotFoundError(path)  # nobody could have pushed a pipe or a device
             body = path.read_bytes()

@@ -24,6 +24,9 @@ def descriptor(reference):
 
 class Registry(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # What is sent in two parts waits 40 ms for the first to be acknowledged.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def do_HEAD(self):
         self.answer()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::boot::Among;
-use super::same::SeenBefore;
+use super::same::{SeenBefore, same_layouts};
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
 use crate::image;
 use crate::runner::contain::Faults;
@@ -19,7 +19,7 @@ use crate::runner::{
 };
 
 /// How many images go through one start of a converter.
-pub const BATCH: usize = 96;
+pub const BATCH: usize = 48;
 
 /// What the trials of a run have in common.
 pub struct Shared {
@@ -156,7 +156,7 @@ fn convert_together(
     Ok(prepared)
 }
 
-/// Converts images, each with its name and what it is called in the store.
+/// Converts images, each with its name and what it is called in the store; those of equal layouts once.
 fn convert_all(
     images: &[(String, String, &Question)],
     chain: &Chain,
@@ -174,9 +174,16 @@ fn convert_all(
             names.push(name.clone());
         }
     }
+    let same = same_layouts(&layouts, &names)?;
+    names.retain(|name| !same.contains_key(name));
+    // A runner's own command for many converts whatever is there.
+    for name in same.keys() {
+        fs::remove_dir_all(layouts.join(name))?;
+    }
     fs::create_dir(&outputs)?;
     if !is_kept {
-        return convert_batch(chain, &layouts, &names, image::TAG, &outputs, setting);
+        let made = convert_batch(chain, &layouts, &names, image::TAG, &outputs, setting)?;
+        return Ok(with_same(made, &same));
     }
     if !names.is_empty() {
         let alone = Chain {
@@ -184,32 +191,68 @@ fn convert_all(
             stages: vec![chain.stages[0].clone()],
         };
         let mut made = convert_batch(&alone, &layouts, &names, image::TAG, &outputs, setting)?;
+        let keys: BTreeMap<&String, &String> =
+            images.iter().map(|(name, key, _)| (name, key)).collect();
         for (name, key, _) in images {
             if let Some(made) = made.remove(name) {
                 store.put(chain, key, made)?;
             }
         }
+        for (name, first) in &same {
+            store.put_same(chain, keys[name], keys[first]);
+        }
     }
+    pack_all(images, chain, store, &outputs, setting)
+}
+
+/// What the later stages of a chain make of what the first one did, which the store has; of the same once.
+fn pack_all(
+    images: &[(String, String, &Question)],
+    chain: &Chain,
+    store: &Store,
+    outputs: &Path,
+    setting: &Setting<'_>,
+) -> anyhow::Result<BTreeMap<String, Converted>> {
     let (mut done, mut going) = (BTreeMap::new(), BTreeMap::new());
+    let mut firsts: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let mut same = BTreeMap::new();
     for (name, key, _) in images {
         let Some(made) = store.get(chain, key) else {
             continue;
         };
-        match &made.conversion {
-            Conversion::Produced(artifact, _) => {
+        let Conversion::Produced(artifact, _) = &made.conversion else {
+            done.insert(name.clone(), made);
+            continue;
+        };
+        match firsts.get(artifact) {
+            Some(first) => {
+                same.insert(name.clone(), first.clone());
+            }
+            None => {
+                firsts.insert(artifact.clone(), name.clone());
                 let path = artifact.strip_prefix(store.folder()).unwrap_or(artifact);
                 let path = path.to_string_lossy().into_owned();
                 going.insert(name.clone(), (made, path));
             }
-            _ => {
-                done.insert(name.clone(), made);
-            }
         }
     }
     let folder = store.folder();
-    let rest = convert_rest(chain, 1, folder, going, image::TAG, &outputs, setting)?;
-    done.extend(rest);
+    let rest = convert_rest(chain, 1, folder, going, image::TAG, outputs, setting)?;
+    done.extend(with_same(rest, &same));
     Ok(done)
+}
+
+/// Adds what is the same as something that was made.
+fn with_same(
+    mut made: BTreeMap<String, Converted>,
+    same: &BTreeMap<String, String>,
+) -> BTreeMap<String, Converted> {
+    for (name, first) in same {
+        if let Some(first) = made.get(first).cloned() {
+            made.insert(name.clone(), first);
+        }
+    }
+    made
 }
 
 fn twin(question: &Question) -> Option<&Question> {

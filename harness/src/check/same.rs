@@ -1,20 +1,69 @@
-//! What was seen of images, for those of the very same bytes: they are read once in a run.
+//! What of many trials is the very same, and need not be done twice where everything is done once: the layouts that a
+//! converter is given, and the images that a guest and an fsck are given.
 //!
-//! An image is all that a guest and an fsck are given of a trial, so what they say of it does not depend on which
-//! converter made it, nor of which case. Cases whose trees are equal are many: the repaired twins of what is to be
-//! rejected, for one.
+//! They get nothing else of a trial, so what comes of it does not depend on which case it is. Cases whose trees are
+//! equal are many: the repaired twins of what is to be rejected, for one.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use fs_err as fs;
+use sha2::{Digest as _, Sha256};
+use walkdir::WalkDir;
 
 use super::batch::Seen;
 use super::images::Images;
 use super::{Equipment, Question, shelf};
 use crate::boot::digest;
 use crate::runner::{Chain, Profile};
+
+/// Of each of these folders below `layouts` the first that has the very same in it; nothing of the first itself.
+///
+/// # Errors
+///
+/// Of reading them.
+pub(super) fn same_layouts(
+    layouts: &Path,
+    names: &[String],
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut firsts: BTreeMap<Vec<u8>, &String> = BTreeMap::new();
+    let mut same = BTreeMap::new();
+    for name in names {
+        let first = firsts
+            .entry(everything_in(&layouts.join(name))?)
+            .or_insert(name);
+        if *first != name {
+            same.insert(name.clone(), (*first).clone());
+        }
+    }
+    Ok(same)
+}
+
+/// A digest of all that a converter can see of a layout: names, types, modes, contents.
+fn everything_in(folder: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut digest = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_le_bytes());
+        digest.update(bytes);
+    };
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        let path = entry.path().strip_prefix(folder)?;
+        add(path.as_os_str().as_encoded_bytes());
+        add(&metadata.mode().to_le_bytes());
+        if metadata.is_file() {
+            add(&fs::read(entry.path())?);
+        } else if metadata.is_symlink() {
+            add(fs::read_link(entry.path())?.as_os_str().as_encoded_bytes());
+        } else {
+            add(&metadata.rdev().to_le_bytes());
+        }
+    }
+    Ok(digest.finalize().to_vec())
+}
 
 /// What was seen in a run, by what was looked at.
 #[derive(Default)]

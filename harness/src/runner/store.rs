@@ -76,6 +76,15 @@ impl Store {
         Ok(())
     }
 
+    /// Keeps for an image what the first stage of a chain made of another, if it is kept.
+    pub fn put_same(&self, chain: &Chain, image: &str, other: &str) {
+        let key = |image: &str| (chain.stages[0].name.clone(), image.to_owned());
+        let mut all = self.lock();
+        if let Some(made) = all.get(&key(other)).cloned() {
+            all.entry(key(image)).or_insert(made);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, String), Converted>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +138,11 @@ mod tests {
             "first"
         );
         assert!(store.get(&chains[2], "a/case twin").is_none());
+        store.put_same(&chains[1], "a/case twin", "a/case");
+        store.put_same(&chains[1], "b/case", "c/case");
+        let twin = store.get(&chains[2], "a/case twin").unwrap();
+        assert_eq!(twin.conversion, Conversion::Produced(artifact, Format::Dir));
+        assert!(store.get(&chains[2], "b/case").is_none());
         assert!(store.get(&chains[3], "a/case").is_none());
     }
 }

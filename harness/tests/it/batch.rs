@@ -12,7 +12,10 @@ use crate::require::contained;
 
 /// Alone it does what `alone` says, in a batch what `batch` says.
 fn project(alone: &str, batch: &str) -> Project {
-    let project = both();
+    with_daemon(both(), alone, batch)
+}
+
+fn with_daemon(project: Project, alone: &str, batch: &str) -> Project {
     let argv = |script: &str| {
         format!("['sh', '-c', '''{script}''', 'sh', '{{harness}}', '{{layout}}', '{{out}}']")
     };
@@ -70,6 +73,19 @@ fn a_batch_is_enough_to_pass_but_not_where_everything_runs_twice() {
 }
 
 #[test]
+fn equal_images_of_a_batch_are_given_to_it_once() {
+    if !contained("batches") {
+        return;
+    }
+    let project = Project::with_cases(&[("name/a", PLAIN), ("name/b", PLAIN), ("name/c", &bare())]);
+    // Of three images two are equal; more would be news, and each asked alone.
+    let batch = format!("test $(ls \"$2\" | wc -l) = 2 || exit 1\n{ALL}");
+    run(&with_daemon(project, WRONG, &batch), &["--once"])
+        .is(0)
+        .prints("3 pass   0 fail");
+}
+
+#[test]
 fn what_a_batch_does_wrong_is_asked_again_alone() {
     if !contained("batches") {
         return;
@@ -119,6 +135,11 @@ fn a_batch_is_enough_to_fail_as_it_is_known_to() {
         .prints("1 pass   0 fail   0 known   1 fixed");
 }
 
+/// [`PLAIN`] without the layer that has the shell.
+fn bare() -> String {
+    PLAIN.replace("\n[[layer]]", "base  = \"none\"\n\n[[layer]]")
+}
+
 /// A packer that makes something else of a directory that has `etc/other`.
 fn packer(project: &Project, other: &str) {
     let script = format!(
@@ -136,8 +157,7 @@ fn packer(project: &Project, other: &str) {
 fn an_image_among_others_is_judged_as_if_it_were_alone() {
     let other = "{ file = \"etc/other\", text = \"\" }";
     let other = |case: &str| case.replace("entries = [", &format!("entries = [{other}, "));
-    // Without the layer that has the shell.
-    let bare = PLAIN.replace("\n[[layer]]", "base  = \"none\"\n\n[[layer]]");
+    let bare = bare();
     let project = Project::with_cases(&[
         ("name/a", PLAIN),
         ("name/b", &other(PLAIN)),
@@ -340,6 +360,9 @@ fn packers_of_one_run_pack_the_very_same_but_not_where_everything_runs_twice() {
     for (more, are_same) in [(&["--once"][..], true), (&[], false)] {
         let marks = marks(&project, more);
         assert_eq!(marks.len(), 2, "{marks:?}");
+        // The two cases are the same image.
+        let (a, b) = (&marks["name/a"][0], &marks["name/b"][0]);
+        assert_eq!(a == b, are_same, "{a} {b}");
         for (case, marks) in marks {
             assert_eq!(marks.len(), 2, "{case}: {marks:?}");
             assert_eq!(marks[0] == marks[1], are_same, "{case}: {marks:?}");
