@@ -124,8 +124,9 @@ fn read_ended(folder: &Path) -> std::io::Result<Option<Ended>> {
         Ok(is_whole.then(|| String::from_utf8_lossy(&text).into_owned()))
     };
     let status = read("status")?.and_then(|text| text.trim().parse().ok());
-    // From 124 on a status may be what `timeout` or the shell has to say.
-    let Some(status) = status.filter(|status| (0..124).contains(status)) else {
+    // Others may be what `timeout` or the shell has to say. Of 125 that could be said, too, but it is what podman and
+    // buildah end with, and `timeout` does so only where it fails itself.
+    let Some(status) = status.filter(|status| (0..124).contains(status) || *status == 125) else {
         return Ok(None);
     };
     Ok(read("log")?.map(|log| Ended { status, log }))
