@@ -214,6 +214,7 @@ impl Suite {
             outcome: None,
             error: None,
             kept: None,
+            dropped: false,
             embargo: trial.question.embargo || is_embargoed(trial),
         };
         let result = match prepared {
@@ -281,6 +282,7 @@ impl Suite {
         record.answer = result.answer;
         record.outcome = result.outcome_name;
         record.kept = result.kept.map(|kept| short(&kept));
+        record.dropped = result.is_dropped;
     }
 
     /// What is known of a trial, for judging it.

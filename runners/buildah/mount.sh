@@ -44,14 +44,11 @@ if [ -z "$seconds" ]; then
 fi
 limit="timeout $seconds"
 
-# Many have one storage, in which layers are found that an image before had. What is refused there, or has the identifier of
-# an image before, whose manifest would be read in the place of its own, is asked alone.
+# Many have one storage, in which layers are found that an image before had. What is refused there is asked alone.
 for each in "$layout"/*; do
     name=${each##*/}
     mkdir -p "$out/$name"
-    before=$(ls "$stores/shared/root/$driver-images" 2> /dev/null | wc -l)
-    if $limit $in "$stores/shared" from -q --name "image-$name" "oci:$each:$tag" > "$out/$name/log" 2>&1 \
-        && [ "$(ls "$stores/shared/root/$driver-images" | wc -l)" -gt "$before" ]; then
+    if $limit $in "$stores/shared" from -q --name "image-$name" "oci:$each:$tag" > "$out/$name/log" 2>&1; then
         echo "image-$name" >> "$stores/made"
         continue
     fi

@@ -71,13 +71,13 @@ until [ -S "$CONTAINERD_ADDRESS" ]; do
 done
 
 case $seconds in
-'') sh "${0%/*}/image.sh" "$snapshotter" "$layout" "$tag" "$out" ;;
+'') sh "${0%/*}/image.sh" "$snapshotter" "$layout" "$tag" "$out" image ;;
 *)
     for each in "$layout"/*; do
         name=${each##*/}
         mkdir -p "$out/$name"
         status=0
-        timeout "$seconds" sh "${0%/*}/image.sh" "$snapshotter" "$each" "$tag" "$out/$name/rootfs" \
+        timeout "$seconds" sh "${0%/*}/image.sh" "$snapshotter" "$each" "$tag" "$out/$name/rootfs" "image-$name" \
             > "$out/$name/log" 2>&1 || status=$?
         echo "$status" > "$out/$name/status"
     done

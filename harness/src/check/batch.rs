@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::apart::apart;
 use super::boot::Among;
 use super::same::{SeenBefore, same_layouts};
 use super::{Equipment, Question, Source, Trial, Wanted, shelf};
@@ -179,6 +180,13 @@ fn convert_all(
     // A runner's own command for many converts whatever is there.
     for name in same.keys() {
         fs::remove_dir_all(layouts.join(name))?;
+    }
+    if chain.stages[0].shared_storage {
+        let apart = apart(&layouts, &names);
+        names.retain(|name| !apart.contains(name));
+        for name in &apart {
+            fs::remove_dir_all(layouts.join(name))?;
+        }
     }
     fs::create_dir(&outputs)?;
     if !is_kept {

@@ -1,7 +1,7 @@
 //! What failing trials made, kept for a person to look at, within limits: images of some converters take 60 MB each, and
 //! a converter can fail at every case.
 
-use std::fs::FileTimes;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,40 +33,101 @@ impl Kept {
         }
     }
 
-    /// Moves a trial's folder `made` to where the trial's name says, in the place of what an earlier run kept there.
-    /// Where there is no room left for it, it is removed, and there is no answer.
+    /// Moves what a trial made to where the trial's name says, in the place of what an earlier run kept there. Where
+    /// there is no room left for it, it is removed, and there is no answer.
     ///
     /// # Errors
     ///
     /// Of removing or moving.
     pub(super) fn keep(&self, trial: &str, made: &Path) -> anyhow::Result<Option<PathBuf>> {
         let kept = self.folder.join(trial);
-        let bytes = bytes_on_disk(made);
-        {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = match *left {
-                Some(left) => left,
-                None => self.begin()?,
-            };
-            remove_tree_if_any(&kept)?;
-            let after = bytes.and_then(|bytes| before.checked_sub(bytes));
-            *left = Some(after.unwrap_or(before));
-            if after.is_none() {
-                remove_tree(made)?;
-                return Ok(None);
-            }
+        if !self.has_room_for(bytes_on_disk(made))? {
+            remove_tree(made)?;
+            return Ok(None);
         }
         fs::create_dir_all(kept.parent().expect("it has a parent"))?;
+        remove_tree(&kept)?;
         fs::rename(made, &kept)?;
         Ok(Some(kept))
     }
 
-    /// Makes room for a run: says how much.
-    fn begin(&self) -> anyhow::Result<u64> {
-        let is_small = bytes_on_disk(&self.folder).is_some_and(|bytes| bytes <= self.bytes_max);
-        if !is_small {
-            remove_tree_if_any(&self.folder)?;
+    /// Whether so many bytes may be kept, too; if so they are counted. The first time it removes what earlier runs
+    /// kept, if that is more than one may.
+    fn has_room_for(&self, bytes: u64) -> anyhow::Result<bool> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_none() && bytes_on_disk(&self.folder) > self.bytes_max {
+            remove_tree(&self.folder)?;
         }
-        Ok(self.bytes_max)
+        let before = left.unwrap_or(self.bytes_max);
+        let after = before.checked_sub(bytes);
+        *left = Some(after.unwrap_or(before));
+        Ok(after.is_some())
+    }
+}
+
+/// What is below a path takes, in bytes. Paths that are too long to be looked at count nothing.
+fn bytes_on_disk(path: &Path) -> u64 {
+    let entries = WalkDir::new(path).into_iter().filter_map(Result::ok);
+    let blocks = entries.filter_map(|entry| Some(entry.metadata().ok()?.blocks()));
+    blocks.sum::<u64>() * 512
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
+    use super::Kept;
+
+    /// What a trial made: a file of so many MiB.
+    fn make(folder: &Path, mebibytes: usize) -> std::path::PathBuf {
+        let made = folder.join("made");
+        fs::create_dir(&made).unwrap();
+        fs::write(made.join("image"), vec![7; mebibytes << 20]).unwrap();
+        made
+    }
+
+    fn kept(folder: &Path, mebibytes: u64) -> Kept {
+        Kept {
+            bytes_max: mebibytes << 20,
+            ..Kept::new(folder.join("kept"))
+        }
+    }
+
+    #[test]
+    fn a_run_keeps_what_it_has_room_for_and_drops_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let kept = kept(folder, 5);
+        let place = kept.keep("chain/group/first", &make(folder, 2)).unwrap();
+        let place = place.expect("there is room");
+        assert_eq!(place, folder.join("kept/chain/group/first"));
+        assert!(place.join("image").is_file());
+        let large = kept.keep("chain/group/large", &make(folder, 4)).unwrap();
+        assert_eq!(large, None);
+        assert!(!folder.join("made").exists() && !folder.join("kept/chain/group/large").exists());
+        let second = kept.keep("chain/group/second", &make(folder, 2)).unwrap();
+        assert!(second.is_some() && place.is_dir());
+    }
+
+    #[test]
+    fn what_earlier_runs_kept_is_replaced_and_removed_where_it_is_more_than_one_may_keep() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let keep = |limit: u64, name: &str, mebibytes: usize| {
+            let made = make(folder, mebibytes);
+            kept(folder, limit)
+                .keep(name, &made)
+                .unwrap()
+                .expect("room")
+        };
+        let first = keep(5, "first", 3);
+        let second = keep(5, "second", 3);
+        assert_eq!(keep(9, "first", 1), first);
+        let size = |path: &Path| fs::metadata(path.join("image")).unwrap().len();
+        assert_eq!((size(&first), size(&second)), (1 << 20, 3 << 20));
+        let third = keep(3, "third", 1);
+        assert!(third.is_dir() && !first.exists() && !second.exists());
     }
 }

@@ -1,5 +1,6 @@
 //! From an artifact to findings.
 
+mod apart;
 pub mod batch;
 mod boot;
 mod cell;
@@ -9,6 +10,7 @@ mod fault;
 mod finding;
 mod fsck;
 mod images;
+mod kept;
 mod outcome;
 mod question;
 mod repeat;
@@ -21,6 +23,7 @@ mod work;
 
 pub use fault::Fault;
 pub use finding::{Finding, FindingKind, FindingPlace, OF_TWIN};
+pub use kept::Kept;
 pub use outcome::{Outcome, Reason};
 pub use question::{Question, Source, Wanted};
 pub use trial::{Equipment, Trial, TrialResult};

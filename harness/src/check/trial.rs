@@ -8,7 +8,7 @@ use fs_err as fs;
 use super::batch::Prepared;
 use super::cell::Cell;
 use super::repeat::begin;
-use super::{Fault, Outcome, Question, Reason, WorkFolder};
+use super::{Fault, Kept, Outcome, Question, Reason, WorkFolder};
 use crate::boot::Machine;
 use crate::runner::contain::{Limits, Surroundings};
 use crate::runner::{Capability, Chain, Format, Input, Need, Profile, Root, Runner};
@@ -27,8 +27,8 @@ pub struct Equipment {
     pub work: WorkFolder,
     /// What surrounds every converter on its first run.
     pub surroundings: Surroundings,
-    /// The folder where what a failed trial made is kept.
-    pub kept: PathBuf,
+    /// Where what failed trials made is kept.
+    pub kept: Kept,
     /// Whether everything is converted a second time in other surroundings, and compared.
     pub repeat: bool,
     /// What goes wrong on purpose while the converter runs.
@@ -124,8 +124,10 @@ pub struct TrialResult {
     pub answer: String,
     /// Which of several defensible outcomes it is, where the case lists them.
     pub outcome_name: Option<String>,
-    /// The versions of the stages are the caller's; here is what they said.
+    /// Where what a failing one made is kept.
     pub kept: Option<PathBuf>,
+    /// Whether it was removed, since the run keeps enough already.
+    pub is_dropped: bool,
 }
 
 impl Trial<'_> {
@@ -134,7 +136,7 @@ impl Trial<'_> {
         format!("{}/{}", self.chain.name, self.question.id)
     }
 
-    /// Runs the trial. What a failing one made is moved to [`Equipment::kept`]; all else is removed.
+    /// Runs the trial. What a failing one made is kept as [`Kept`] says; all else is removed.
     ///
     /// # Errors
     ///
@@ -174,6 +176,7 @@ impl Trial<'_> {
             answer: String::new(),
             outcome_name: None,
             kept: None,
+            is_dropped: false,
         };
         if let Some((reason, cause)) = self.skip(equipment) {
             result.unchecked.insert(reason, cause);
@@ -200,7 +203,8 @@ impl Trial<'_> {
         findings.sort_by_key(|finding| finding.kind);
         if !findings.is_empty() {
             if is_alone {
-                result.kept = Some(self.keep(equipment, work.keep())?);
+                result.kept = equipment.kept.keep(&self.name(), &work.keep())?;
+                result.is_dropped = result.kept.is_none();
             }
             result.outcome = Outcome::Fail(findings);
         } else if let Some(reason) = self.nothing_checked(&result) {
@@ -254,19 +258,6 @@ impl Trial<'_> {
             && self.chain.format().is_filesystem()
             && result.answer.is_empty();
         unread.then_some(Reason::Boot)
-    }
-
-    fn keep(&self, equipment: &Equipment, work: PathBuf) -> anyhow::Result<PathBuf> {
-        let kept = equipment
-            .kept
-            .join(&self.chain.name)
-            .join(&self.question.id);
-        if fs::symlink_metadata(&kept).is_ok() {
-            fs::remove_dir_all(&kept)?;
-        }
-        fs::create_dir_all(kept.parent().expect("it has a parent"))?;
-        fs::rename(work, &kept)?;
-        Ok(kept)
     }
 }
 

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 use super::Home;
 use crate::boot::{self, Machine};
-use crate::check::{Equipment, Fault, Reason, WorkFolder};
+use crate::check::{Equipment, Fault, Kept, Reason, WorkFolder};
 use crate::runner::contain::{Limits, Surroundings};
 use crate::runner::{Profile, Tools};
 
@@ -172,7 +172,7 @@ impl Equip {
             repeat: !self.once,
             fault: self.fault,
             profile: self.profile,
-            kept: home.scratch().join("kept"),
+            kept: Kept::new(home.scratch().join("kept")),
         })
     }
 }

@@ -255,6 +255,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         built: None,
         lacks: Vec::<Capability>::new(),
         sparse: false,
+        shared_storage: false,
         reproducible: false,
         profile: None,
         expectations: Expectations::default(),

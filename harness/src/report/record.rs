@@ -88,6 +88,9 @@ pub struct TrialRecord {
     pub error: Option<String>,
     /// Where what the trial made is kept, relative to the project's folder.
     pub kept: Option<String>,
+    /// Whether that is not kept since the run had kept enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dropped: bool,
     /// Whether findings are shown by kind only.
     pub embargo: bool,
 }

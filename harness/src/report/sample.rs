@@ -52,6 +52,7 @@ pub(super) fn pass(chain: &str, case: &str) -> TrialRecord {
         outcome: None,
         error: None,
         kept: None,
+        dropped: false,
         embargo: false,
     }
 }

@@ -135,6 +135,9 @@ fn block(trial: &TrialRecord, select: &str) -> String {
     if let Some(kept) = &trial.kept {
         out.push_str(&format!("      kept    {kept}\n"));
     }
+    if trial.dropped {
+        out.push_str("      kept    nothing, since this run has kept 2 GiB; run it again alone\n");
+    }
     if case != "layout" {
         out.push_str(&format!(
             "      again   harness run {select} --only {case}\n"

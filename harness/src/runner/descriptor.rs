@@ -36,6 +36,9 @@ pub struct Runner {
     /// which is to take no longer than `{seconds}`, to `{out}/NAME/status` and what was said to
     /// `{out}/NAME/log`.
     pub batch: Option<Vec<String>>,
+    /// Whether that command has one storage for all images, in which what one brought is found by the next: images that
+    /// say something else of the same blobs are then converted alone.
+    pub shared_storage: bool,
     /// A command that prints the version.
     pub version: Vec<String>,
     /// What the host must give it.
@@ -147,6 +150,8 @@ struct RunnerFile {
     command: Vec<String>,
     batch: Option<Vec<String>>,
     #[serde(default)]
+    shared_storage: bool,
+    #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
     needs: Vec<Need>,
@@ -230,6 +235,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         output: parsed.output,
         command: parsed.command,
         batch: parsed.batch,
+        shared_storage: parsed.shared_storage,
         version: parsed.version,
         needs: parsed.needs,
         state: parsed.state,

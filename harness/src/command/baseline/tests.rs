@@ -53,6 +53,7 @@ fn trial(chain: &str, case: &str, findings: &[(&str, &str)]) -> TrialRecord {
         outcome: None,
         error: None,
         kept: None,
+        dropped: false,
         embargo: false,
     }
 }
