@@ -100,12 +100,15 @@ impl Suite {
                 });
             }
         };
-        // What is known to wait until its time is over waits beside the others, and so does what waits for the
-        // loop devices of the host, which are one converter's at a time.
+        // What waits anyway, or is known to wait until its time is over, waits beside the others, and so does what
+        // waits for the loop devices of the host, which are one converter's at a time.
         let is_parallel = jobs > 1;
-        let (hanging, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
-            let hangs = |trial| self.is_known_as(trial, &[FindingKind::Timeout]);
-            is_parallel && unit.trials.iter().all(|(_, trial)| hangs(trial))
+        let (waiting, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
+            let waits = |trial: &Trial<'_>| {
+                trial.chain.stages.iter().any(|stage| stage.waits)
+                    || self.is_known_as(trial, &[FindingKind::Timeout])
+            };
+            is_parallel && unit.trials.iter().all(|(_, trial)| waits(trial))
         });
         let (in_turn, units): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| {
             let (_, trial) = &unit.trials[0];
@@ -115,7 +118,8 @@ impl Suite {
         std::thread::scope(|scope| {
             scope.spawn(|| run(&in_turn, &next[0]));
             for _ in 0..jobs.max(1) {
-                scope.spawn(|| run(&hanging, &next[1]));
+                scope.spawn(|| run(&waiting, &next[1]));
+                scope.spawn(|| run(&waiting, &next[1]));
                 scope.spawn(|| run(&units, &next[2]));
             }
         });

@@ -1,4 +1,6 @@
-"""Serves an image layout as a registry on port 8443 of the loopback: registry.py LAYOUT READY-FILE CERTIFICATE KEY
+"""Serves image layouts as a registry on port 8443 of the loopback: registry.py LAYOUTS READY-FILE CERTIFICATE KEY
+
+Each layout is a folder there; the repository is called image-NAME.
 
 It judges nothing: blobs are sent as the files they are, a tag is the first descriptor with that name.
 """
@@ -9,13 +11,13 @@ import pathlib
 import ssl
 import sys
 
-LAYOUT, READY = map(pathlib.Path, sys.argv[1:3])
+LAYOUTS, READY = map(pathlib.Path, sys.argv[1:3])
 NAME = "org.opencontainers.image.ref.name"
 
 
-def descriptor(reference):
+def descriptor(layout, reference):
     """The descriptor that a tag names, or one made up for a digest."""
-    named = json.loads((LAYOUT / "index.json").read_bytes())["manifests"]
+    named = json.loads((layout / "index.json").read_bytes())["manifests"]
     for one in named:
         if reference in (one.get("annotations", {}).get(NAME), one.get("digest")):
             return one
@@ -36,12 +38,13 @@ class Registry(http.server.BaseHTTPRequestHandler):
 
     def answer(self):
         try:
-            *_, kind, reference = self.path.split("/")
+            *_, repository, kind, reference = ["", *self.path.split("/")]
             if kind == "v2" or reference == "v2":
                 return self.send(b"{}", "application/json", None)
-            one = descriptor(reference) if kind == "manifests" else {"digest": reference}
+            layout = LAYOUTS / repository.removeprefix("image-")
+            one = descriptor(layout, reference) if kind == "manifests" else {"digest": reference}
             algorithm, _, digits = one["digest"].partition(":")
-            path = LAYOUT / "blobs" / algorithm / digits
+            path = layout / "blobs" / algorithm / digits
             if not path.is_file():
                 raise FileNotFoundError(path)  # nobody could have pushed a pipe or a device
             body = path.read_bytes()

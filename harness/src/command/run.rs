@@ -256,6 +256,7 @@ fn typed(command: &str, output: Format) -> anyhow::Result<Runner> {
         lacks: Vec::<Capability>::new(),
         sparse: false,
         shared_storage: false,
+        waits: false,
         reproducible: false,
         profile: None,
         expectations: Expectations::default(),

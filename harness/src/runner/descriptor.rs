@@ -39,6 +39,8 @@ pub struct Runner {
     /// Whether that command has one storage for all images, in which what one brought is found by the next: images that
     /// say something else of the same blobs are then converted alone.
     pub shared_storage: bool,
+    /// Whether it waits most of the time, not for the machine: then it runs beside the others.
+    pub waits: bool,
     /// A command that prints the version.
     pub version: Vec<String>,
     /// What the host must give it.
@@ -152,6 +154,8 @@ struct RunnerFile {
     #[serde(default)]
     shared_storage: bool,
     #[serde(default)]
+    waits: bool,
+    #[serde(default)]
     version: Vec<String>,
     #[serde(default)]
     needs: Vec<Need>,
@@ -236,6 +240,7 @@ pub(super) fn read_folder(folder: &Path, tools: &Tools) -> Result<Vec<Runner>, R
         command: parsed.command,
         batch: parsed.batch,
         shared_storage: parsed.shared_storage,
+        waits: parsed.waits,
         version: parsed.version,
         needs: parsed.needs,
         state: parsed.state,
