@@ -32,6 +32,8 @@ pub struct Suite {
     pub with_embargoed: bool,
     versions: BTreeMap<String, String>,
     shared: Shared,
+    /// How many batches of each chain told nothing of any of their trials.
+    lost_batches: Mutex<BTreeMap<String, usize>>,
 }
 
 /// Trials that a thread takes at once.
@@ -71,6 +73,7 @@ impl Suite {
             forbidden,
             with_embargoed: false,
             versions,
+            lost_batches: Mutex::default(),
         }
     }
 
@@ -189,6 +192,10 @@ impl Suite {
             // Trouble will show again, as each trial's own, when each is run alone.
             prepared = prepare(trials, what, &self.shared, &self.equipment, work.path())
                 .unwrap_or_default();
+            if prepared.is_empty() {
+                let mut lost = self.lost_batches.lock().expect("no panic holds it");
+                *lost.entry(trials[0].1.chain.name.clone()).or_default() += 1;
+            }
         }
         for (index, trial) in trials {
             done(*index, self.run_prepared(trial, prepared.remove(index)));
@@ -375,6 +382,7 @@ impl Suite {
             root: stage.root.word().to_owned(),
         };
         let protections = contain::probe(&self.equipment.helper);
+        let lost = self.lost_batches.lock().expect("no panic held it");
         Record {
             harness: env!("CARGO_PKG_VERSION").to_owned(),
             chains: self
@@ -382,6 +390,7 @@ impl Suite {
                 .iter()
                 .map(|chain| ChainRecord {
                     name: chain.name.clone(),
+                    lost_batches: lost.get(&chain.name).copied().unwrap_or_default(),
                     select: chain.select(),
                     stages: chain.stages.iter().map(stage).collect(),
                 })

@@ -111,6 +111,9 @@ for name in sorted(os.listdir(layouts)):
         convert(store, os.path.join(layouts, name), tag, os.path.join(out, "rootfs"), int(seconds))
     except (Refused, Unfit) as refused:
         status, said = 1, str(refused)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException) as error:
+        # A status that tells nothing: image.sh is asked then.
+        status, said = 126, str(error)
     forget(int(seconds))
     for file, text in [("log", said), ("status", str(status))]:
         with open(os.path.join(out, file), "w") as write:

@@ -2,12 +2,15 @@
 
 Only the registry is replaced, by the layout. Nothing here is better than it was: no digest, size or diff ID is
 looked at, and what the markers of a layer name is removed after the layer's own entries were made.
+
+convert.py LAYOUTS TAG OUT SECONDS: the same for many images.
 """
 
 import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -104,8 +107,7 @@ def apply_markers(path):
         apply_markers(os.path.join(path, os.fsdecode(child)))
 
 
-def main():
-    layout, tag, out = sys.argv[1:]
+def main(layout, tag, out):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
         rootfs = os.path.join(place, "erofs-extract")
         os.mkdir(rootfs, 0o755)
@@ -118,9 +120,30 @@ def main():
         subprocess.run(["mkfs.erofs", "-zlz4", out, rootfs], check=True)
 
 
+def each(layouts, outs, seconds):
+    """Returns in a process of its own for each layout, with it and what it is to become, as runners/README.md says of batches."""
+    for name in sorted(os.listdir(layouts)):
+        folder = os.path.join(outs, name)
+        os.makedirs(folder)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(seconds))
+            log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            return os.path.join(layouts, name), os.path.join(folder, "rootfs")
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with open(os.path.join(folder, "status"), "w") as file:
+            print(status, file=file)
+    sys.exit()
+
+
 sys.setrecursionlimit(10000)
+layout, tag, out = sys.argv[1:4]
+if len(sys.argv) > 4:
+    layout, out = each(layout, out, sys.argv[4])
 try:
-    main()
+    main(layout, tag, out)
 except (subprocess.CalledProcessError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
     # The host's own conversion took over then.
     sys.exit(f"erofs creation failed: {error}")

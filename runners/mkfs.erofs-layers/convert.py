@@ -1,12 +1,13 @@
 """Every layer of an image by itself: `mkfs.erofs --tar=f --aufs` on its archive, unpacked.
 
-usage: convert.py LAYOUT TAG OUT
+usage: convert.py LAYOUT TAG OUT, or for many convert.py LAYOUTS TAG OUT SECONDS
 """
 
 import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,10 +61,30 @@ def read_json(path: pathlib.Path) -> dict:
         return json.load(file)
 
 
+def each(layouts, outs, seconds):
+    """Returns in a process of its own for each layout, with it and what it is to become, as runners/README.md says of batches."""
+    for name in sorted(os.listdir(layouts)):
+        folder = os.path.join(outs, name)
+        os.makedirs(folder)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(int(seconds))
+            log = os.open(os.path.join(folder, "log"), os.O_WRONLY | os.O_CREAT)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            return os.path.join(layouts, name), os.path.join(folder, "rootfs")
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with open(os.path.join(folder, "status"), "w") as file:
+            print(status, file=file)
+    sys.exit()
+
+
 if __name__ == "__main__":
-    out = pathlib.Path(sys.argv[3])
+    layout, tag, out = sys.argv[1:4]
+    if len(sys.argv) > 4:
+        layout, out = each(layout, out, sys.argv[4])
     try:
-        main(pathlib.Path(sys.argv[1]), sys.argv[2], out)
+        main(pathlib.Path(layout), tag, pathlib.Path(out))
     except BaseException as error:
         # Half of the layers are this script's, and no tool's.
         shutil.rmtree(out, ignore_errors=True)

@@ -36,6 +36,9 @@ pub struct ChainRecord {
     pub select: String,
     /// The stages.
     pub stages: Vec<StageRecord>,
+    /// How many batches told nothing of any of their trials, which then ran alone; that takes longer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_batches: usize,
 }
 
 /// One stage of a chain.
@@ -117,6 +120,11 @@ pub struct KnownRecord {
 
 /// What stands in the place of words that are held back.
 pub const EMBARGOED: &str = "(embargoed)";
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
 
 impl Record {
     /// Leaves of embargoed findings their kinds, unless the record was made to tell all.

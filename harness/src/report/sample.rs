@@ -10,6 +10,7 @@ pub(super) fn record(trials: Vec<TrialRecord>) -> Record {
     for trial in &trials {
         if !chains.iter().any(|chain| chain.name == trial.chain) {
             chains.push(ChainRecord {
+                lost_batches: 0,
                 name: trial.chain.clone(),
                 select: format!("--converter {}", trial.chain),
                 stages: vec![StageRecord {

@@ -38,6 +38,7 @@ impl Report for Text {
         }
         out.push_str(&levels(record));
         out.push_str(&unchecked(record));
+        out.push_str(&lost_batches(record));
         out.push_str(&summary(record));
         out
     }
@@ -193,6 +194,16 @@ fn unchecked(record: &Record) -> String {
         out.push('\n');
     }
     out
+}
+
+/// What took longer than it should, and what to look for.
+fn lost_batches(record: &Record) -> String {
+    let lost = record.chains.iter().filter(|chain| chain.lost_batches > 0);
+    let lines = lost.map(|chain| {
+        let (name, count) = (&chain.name, chain.lost_batches);
+        format!("slow: {name} told nothing in {count} of its batches, so their trials ran alone\n")
+    });
+    lines.collect()
 }
 
 fn summary(record: &Record) -> String {

@@ -274,6 +274,7 @@ fn a_variant_fails_for_itself() {
 #[test]
 fn only_what_shows_the_converter_alone_counts() {
     let chain = |names: &[&str]| ChainRecord {
+        lost_batches: 0,
         name: names.join("+"),
         select: String::new(),
         stages: names
