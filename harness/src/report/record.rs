@@ -121,7 +121,10 @@ pub struct KnownRecord {
 /// What stands in the place of words that are held back.
 pub const EMBARGOED: &str = "(embargoed)";
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }
