@@ -228,14 +228,12 @@ impl Suite {
             dropped: false,
             embargo: trial.question.embargo || is_embargoed(trial),
         };
+        let failure = self.known_failure(trial);
+        let stands =
+            |outcome: &Outcome| !judge(outcome, failure.as_ref(), &self.forbidden).is_red();
         let result = match prepared {
-            Some(prepared) => {
-                let failure = self.known_failure(trial);
-                let stands =
-                    |outcome: &Outcome| !judge(outcome, failure.as_ref(), &self.forbidden).is_red();
-                trial.run_prepared(&self.equipment, prepared, &stands)
-            }
-            None => trial.run(&self.equipment),
+            Some(prepared) => trial.run_prepared(&self.equipment, prepared, &stands),
+            None => trial.run(&self.equipment, &stands),
         };
         match result {
             Ok(result) => self.judge(trial, result, &mut record),

@@ -170,10 +170,7 @@ fn over(image: File) -> Result<Drive, Error> {
 
 /// A file that nobody finds, and that is gone with whoever has it open.
 pub(super) fn temporary() -> Result<File, Error> {
-    // It is in the folder of the first run of a process, which that takes away with it at its end.
-    std::fs::create_dir_all(tempfile::env::temp_dir())
-        .and_then(|()| tempfile::tempfile())
-        .map_err(Error::io("make a temporary file"))
+    tempfile::tempfile().map_err(Error::io("make a temporary file"))
 }
 
 pub(super) fn open(image: &Path) -> Result<File, Error> {

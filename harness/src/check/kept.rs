@@ -34,14 +34,20 @@ impl Kept {
     }
 
     /// Moves what a trial made to where the trial's name says, in the place of what an earlier run kept there. Where
-    /// there is no room left for it, it is removed, and there is no answer.
+    /// there is no room left for it, it is removed, and there is no answer. To what is no news half of the room is
+    /// closed: those trials are many, and whoever wants to see one can ask for it alone.
     ///
     /// # Errors
     ///
     /// Of removing or moving.
-    pub(super) fn keep(&self, trial: &str, made: &Path) -> anyhow::Result<Option<PathBuf>> {
+    pub(super) fn keep(
+        &self,
+        trial: &str,
+        made: &Path,
+        is_news: bool,
+    ) -> anyhow::Result<Option<PathBuf>> {
         let kept = self.folder.join(trial);
-        if !self.has_room_for(bytes_on_disk(made))? {
+        if !self.has_room_for(bytes_on_disk(made), is_news)? {
             remove_tree(made)?;
             return Ok(None);
         }
@@ -53,13 +59,14 @@ impl Kept {
 
     /// Whether so many bytes may be kept, too; if so they are counted. The first time it removes what earlier runs
     /// kept, if that is more than one may.
-    fn has_room_for(&self, bytes: u64) -> anyhow::Result<bool> {
+    fn has_room_for(&self, bytes: u64, is_news: bool) -> anyhow::Result<bool> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.is_none() && bytes_on_disk(&self.folder) > self.bytes_max {
             remove_tree(&self.folder)?;
         }
         let before = left.unwrap_or(self.bytes_max);
-        let after = before.checked_sub(bytes);
+        let closed = if is_news { 0 } else { self.bytes_max / 2 };
+        let after = before.checked_sub(bytes).filter(|after| *after >= closed);
         *left = Some(after.unwrap_or(before));
         Ok(after.is_some())
     }
@@ -100,15 +107,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let kept = kept(folder, 5);
-        let place = kept.keep("chain/group/first", &make(folder, 2)).unwrap();
-        let place = place.expect("there is room");
+        let keep = |name: &str, mebibytes: usize, is_news: bool| {
+            kept.keep(name, &make(folder, mebibytes), is_news).unwrap()
+        };
+        let place = keep("chain/group/first", 2, true).expect("there is room");
         assert_eq!(place, folder.join("kept/chain/group/first"));
         assert!(place.join("image").is_file());
-        let large = kept.keep("chain/group/large", &make(folder, 4)).unwrap();
-        assert_eq!(large, None);
+        assert_eq!(keep("chain/group/large", 4, true), None);
         assert!(!folder.join("made").exists() && !folder.join("kept/chain/group/large").exists());
-        let second = kept.keep("chain/group/second", &make(folder, 2)).unwrap();
-        assert!(second.is_some() && place.is_dir());
+        assert_eq!(keep("chain/group/known", 2, false), None);
+        assert!(keep("chain/group/second", 2, true).is_some() && place.is_dir());
+    }
+
+    #[test]
+    fn what_is_no_news_is_kept_in_half_of_the_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let kept = kept(folder, 6);
+        let keep = |name: &str, mebibytes: usize| {
+            kept.keep(name, &make(folder, mebibytes), false).unwrap()
+        };
+        assert!(keep("first", 2).is_some() && keep("second", 2).is_none());
     }
 
     #[test]
@@ -118,7 +137,7 @@ mod tests {
         let keep = |limit: u64, name: &str, mebibytes: usize| {
             let made = make(folder, mebibytes);
             kept(folder, limit)
-                .keep(name, &made)
+                .keep(name, &made, true)
                 .unwrap()
                 .expect("room")
         };

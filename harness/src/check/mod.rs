@@ -27,4 +27,4 @@ pub use kept::Kept;
 pub use outcome::{Outcome, Reason};
 pub use question::{Question, Source, Wanted};
 pub use trial::{Equipment, Trial, TrialResult};
-pub use work::WorkFolder;
+pub use work::{SharedFolder, WorkFolder};

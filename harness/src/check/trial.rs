@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fs_err as fs;
 
@@ -25,6 +26,8 @@ pub struct Equipment {
     pub limits: Limits,
     /// The folder for work in progress.
     pub work: WorkFolder,
+    /// The folder for temporary files, which all runs of the process have.
+    pub temporary: Arc<WorkFolder>,
     /// What surrounds every converter on its first run.
     pub surroundings: Surroundings,
     /// Where what failed trials made is kept.
@@ -136,13 +139,18 @@ impl Trial<'_> {
         format!("{}/{}", self.chain.name, self.question.id)
     }
 
-    /// Runs the trial. What a failing one made is kept as [`Kept`] says; all else is removed.
+    /// Runs the trial. What a failing one made is kept as [`Kept`] says; all else is removed. An outcome that `stands`
+    /// is no news.
     ///
     /// # Errors
     ///
     /// Trouble of the harness or the host, never of the converter.
-    pub fn run(&self, equipment: &Equipment) -> anyhow::Result<TrialResult> {
-        self.attempt(equipment, None)
+    pub fn run(
+        &self,
+        equipment: &Equipment,
+        stands: &dyn Fn(&Outcome) -> bool,
+    ) -> anyhow::Result<TrialResult> {
+        self.attempt(equipment, None, stands)
     }
 
     /// Runs the trial with what was made for it together with others. Where that leads to an outcome that
@@ -157,9 +165,9 @@ impl Trial<'_> {
         prepared: Prepared,
         stands: &dyn Fn(&Outcome) -> bool,
     ) -> anyhow::Result<TrialResult> {
-        match self.attempt(equipment, Some(prepared)) {
+        match self.attempt(equipment, Some(prepared), stands) {
             Ok(result) if stands(&result.outcome) => Ok(result),
-            _ => self.run(equipment),
+            _ => self.run(equipment, stands),
         }
     }
 
@@ -167,6 +175,7 @@ impl Trial<'_> {
         &self,
         equipment: &Equipment,
         prepared: Option<Prepared>,
+        stands: &dyn Fn(&Outcome) -> bool,
     ) -> anyhow::Result<TrialResult> {
         let mut result = TrialResult {
             name: self.name(),
@@ -202,11 +211,13 @@ impl Trial<'_> {
         };
         findings.sort_by_key(|finding| finding.kind);
         if !findings.is_empty() {
+            result.outcome = Outcome::Fail(findings);
             if is_alone {
-                result.kept = equipment.kept.keep(&self.name(), &work.keep())?;
+                let is_news = !stands(&result.outcome);
+                let (kept, made) = (&equipment.kept, work.keep());
+                result.kept = kept.keep(&self.name(), &made, is_news)?;
                 result.is_dropped = result.kept.is_none();
             }
-            result.outcome = Outcome::Fail(findings);
         } else if let Some(reason) = self.nothing_checked(&result) {
             result.outcome = Outcome::Skip(reason);
         }

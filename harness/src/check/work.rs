@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use anyhow::Context as _;
 use fs_err as fs;
@@ -26,6 +27,16 @@ impl WorkFolder {
     ///
     /// Of making or removing folders there.
     pub fn create(parent: &Path) -> anyhow::Result<WorkFolder> {
+        WorkFolder::make(parent, || {
+            let made = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent);
+            made.map(tempfile::TempDir::keep)
+        })
+    }
+
+    fn make(
+        parent: &Path,
+        make: impl FnOnce() -> std::io::Result<PathBuf>,
+    ) -> anyhow::Result<WorkFolder> {
         fs::create_dir_all(parent)?;
         let shown = parent.display();
         let gate = File::open(parent).with_context(|| format!("failed to open `{shown}`"))?;
@@ -33,11 +44,7 @@ impl WorkFolder {
         flock(&gate, FlockOperation::LockExclusive)
             .with_context(|| format!("failed to lock `{shown}`"))?;
         remove_abandoned(parent)?;
-        let path = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .tempdir_in(parent)
-            .with_context(|| format!("failed to make a folder in `{shown}`"))?
-            .keep();
+        let path = make().with_context(|| format!("failed to make a folder in `{shown}`"))?;
         let lock = File::open(&path)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .with_context(|| format!("failed to lock `{}`", path.display()))?;
@@ -55,6 +62,47 @@ impl Drop for WorkFolder {
     fn drop(&mut self) {
         // What cannot be removed now the next run removes.
         let _ = remove_tree(&self.path);
+    }
+}
+
+/// A folder that the runs of a process have in common. It is there as long as one of them has it, always at the same path.
+#[derive(Debug, Default)]
+pub struct SharedFolder {
+    path: OnceLock<PathBuf>,
+    folder: Mutex<Weak<WorkFolder>>,
+}
+
+impl SharedFolder {
+    /// None so far.
+    #[must_use]
+    pub const fn new() -> SharedFolder {
+        SharedFolder {
+            path: OnceLock::new(),
+            folder: Mutex::new(Weak::new()),
+        }
+    }
+
+    /// The folder, which is made if nobody has it; the first time in `parent`.
+    ///
+    /// # Errors
+    ///
+    /// As [`WorkFolder::create`].
+    pub fn get(&self, parent: &Path) -> anyhow::Result<Arc<WorkFolder>> {
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = folder.upgrade() {
+            return Ok(folder);
+        }
+        let made = match self.path.get() {
+            None => WorkFolder::create(parent)?,
+            Some(path) => {
+                let parent = path.parent().unwrap_or(path);
+                WorkFolder::make(parent, || fs::create_dir(path).map(|()| path.clone()))?
+            }
+        };
+        self.path.get_or_init(|| made.path.clone());
+        let made = Arc::new(made);
+        *folder = Arc::downgrade(&made);
+        Ok(made)
     }
 }
 
@@ -92,7 +140,23 @@ fn remove_abandoned(parent: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::WorkFolder;
+    use super::{SharedFolder, WorkFolder};
+
+    #[test]
+    fn what_runs_share_is_there_as_long_as_one_of_them_is_and_comes_back_at_its_place() {
+        let parent = tempfile::tempdir().unwrap();
+        let shared = SharedFolder::new();
+        let first = shared.get(parent.path()).unwrap();
+        let path = first.path().to_owned();
+        let second = shared.get(parent.path()).unwrap();
+        assert_eq!(second.path(), path);
+        drop(first);
+        assert!(path.is_dir());
+        drop(second);
+        assert!(!path.exists());
+        let third = shared.get(parent.path()).unwrap();
+        assert!(third.path() == path && path.is_dir());
+    }
 
     #[test]
     fn only_what_nobody_holds_is_removed() {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum, value_parser};
-use fs_err as fs;
 
 use super::Home;
 use crate::boot::{self, Machine};
-use crate::check::{Equipment, Fault, Kept, Reason, WorkFolder};
+use crate::check::{Equipment, Fault, Kept, Reason, SharedFolder, WorkFolder};
 use crate::runner::contain::{Limits, Surroundings};
 use crate::runner::{Profile, Tools};
+
+/// Where temporary files are, so that what a killed run left is removed with the rest.
+static TEMPORARY: SharedFolder = SharedFolder::new();
 
 /// How images are booted, and in what.
 #[derive(Args, Clone)]
@@ -153,11 +155,11 @@ impl Equip {
             })
             .map_err(|missing| missing.to_string()),
         };
-        let work = WorkFolder::create(&home.scratch().join("work"))?;
-        let temporary = work.path().join("tmp");
-        fs::create_dir(&temporary)?;
-        // So that a run has one place that is to be removed. Only the first run of a process decides.
-        let _ = tempfile::env::override_temp_dir(&temporary);
+        let place = home.scratch().join("work");
+        let work = WorkFolder::create(&place)?;
+        let temporary = TEMPORARY.get(&place)?;
+        // Only the first run of a process decides; it is the same folder for the others.
+        let _ = tempfile::env::override_temp_dir(temporary.path());
         let helper = std::env::current_exe().context("failed to find the harness's own program")?;
         Ok(Equipment {
             helper,
@@ -168,6 +170,7 @@ impl Equip {
                 ..Limits::default()
             },
             work,
+            temporary,
             surroundings,
             repeat: !self.once,
             fault: self.fault,

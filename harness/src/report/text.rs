@@ -217,3 +217,43 @@ fn summary(record: &Record) -> String {
     });
     format!("{}\n", counts.join("   "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Report as _, Text};
+    use crate::report::TrialRecord;
+    use crate::report::sample::{fail, pass, record};
+
+    const TEXT: Text = Text { verbose: false };
+
+    #[test]
+    fn a_failing_trial_says_where_what_it_made_is_or_why_it_is_not() {
+        let said = |kept: Option<&str>, dropped: bool| {
+            let trial = TrialRecord {
+                kept: kept.map(str::to_owned),
+                dropped,
+                ..fail("a", "name/plain", "silent", "missing   ./etc/plain")
+            };
+            let text = TEXT.render(&record(vec![trial]));
+            let line = text.lines().find(|line| line.starts_with("      kept"));
+            line.unwrap_or_default().to_owned()
+        };
+        assert_eq!(said(Some("kept/a"), false), "      kept    kept/a");
+        assert!(said(None, true).contains("nothing, since this run has kept 2 GiB"));
+        assert_eq!(said(None, false), "");
+    }
+
+    #[test]
+    fn batches_that_told_nothing_are_told_of() {
+        let mut record = record(vec![pass("a", "name/plain"), pass("b", "name/plain")]);
+        assert!(!TEXT.render(&record).contains("slow: "));
+        record.chains[1].lost_batches = 3;
+        let text = TEXT.render(&record);
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("slow: "))
+            .collect();
+        let said = "slow: b told nothing in 3 of its batches, so their trials ran alone";
+        assert_eq!(lines, [said]);
+    }
+}

@@ -124,12 +124,17 @@ fn read_ended(folder: &Path) -> std::io::Result<Option<Ended>> {
         Ok(is_whole.then(|| String::from_utf8_lossy(&text).into_owned()))
     };
     let status = read("status")?.and_then(|text| text.trim().parse().ok());
-    // Others may be what `timeout` or the shell has to say. Of 125 that could be said, too, but it is what podman and
-    // buildah end with, and `timeout` does so only where it fails itself.
-    let Some(status) = status.filter(|status| (0..124).contains(status) || *status == 125) else {
+    let (Some(status), Some(log)) = (status, read("log")?) else {
         return Ok(None);
     };
-    Ok(read("log")?.map(|log| Ended { status, log }))
+    // Others may be what `timeout` or the shell has to say. 125 is podman's and buildah's, too, and says `timeout` that
+    // it failed itself, it says so.
+    let is_its_own = match status {
+        0..=123 => true,
+        125 => !log.lines().any(|line| line.starts_with("timeout: ")),
+        _ => false,
+    };
+    Ok(is_its_own.then_some(Ended { status, log }))
 }
 
 /// Whether a folder has nothing but what these names say.
@@ -174,7 +179,26 @@ fn script(commands: &[One]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{One, SCRIPT, script};
+    use super::{One, SCRIPT, read_ended, script};
+
+    #[test]
+    fn a_status_counts_that_is_the_commands_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ended = |status: &str, log: &str| {
+            fs_err::write(folder.path().join("status"), status).expect("it is written");
+            fs_err::write(folder.path().join("log"), log).expect("it is written");
+            let ended = read_ended(folder.path()).expect("it is read");
+            ended.map(|ended| ended.status)
+        };
+        assert_eq!(ended("0\n", ""), Some(0));
+        assert_eq!(ended("123\n", "no\n"), Some(123));
+        assert_eq!(ended("125\n", "Error: no layer\n"), Some(125));
+        let failed = "timeout: fork system call failed: Resource temporarily unavailable\n";
+        assert_eq!(ended("125\n", failed), None);
+        for status in ["124\n", "126\n", "127\n", "137\n", "-9\n", "done\n", ""] {
+            assert_eq!(ended(status, ""), None, "{status}");
+        }
+    }
 
     #[test]
     fn every_word_reaches_its_command_as_it_is() {

@@ -11,7 +11,7 @@ use crate::project::{PLAIN, Project, Said, both};
 use crate::require::contained;
 
 /// Alone it does what `alone` says, in a batch what `batch` says.
-fn project(alone: &str, batch: &str) -> Project {
+pub(crate) fn project(alone: &str, batch: &str) -> Project {
     with_daemon(both(), alone, batch)
 }
 
@@ -28,7 +28,7 @@ fn with_daemon(project: Project, alone: &str, batch: &str) -> Project {
     project
 }
 
-fn run(project: &Project, more: &[&str]) -> Said {
+pub(crate) fn run(project: &Project, more: &[&str]) -> Said {
     let asked = [
         "run",
         "--boot",
@@ -41,11 +41,11 @@ fn run(project: &Project, more: &[&str]) -> Said {
     project.harness(&[&asked[..], more].concat())
 }
 
-const RIGHT: &str = r#""$1" convert --layout "$2" --reference latest --format tar "$3""#;
-const WRONG: &str = "exit 9";
+pub(crate) const RIGHT: &str = r#""$1" convert --layout "$2" --reference latest --format tar "$3""#;
+pub(crate) const WRONG: &str = "exit 9";
 
 /// Converts each image as it should.
-const ALL: &str = r#"
+pub(crate) const ALL: &str = r#"
 for layout in "$2"/*; do
     to=$3/${layout##*/}
     mkdir -p "$to"
@@ -371,14 +371,18 @@ fn packers_of_one_run_pack_the_very_same_but_not_where_everything_runs_twice() {
 }
 
 #[test]
-fn what_hangs_or_sees_loop_devices_is_asked_too() {
+fn what_hangs_or_waits_or_sees_loop_devices_is_asked_too() {
     if !contained("batches") {
         return;
     }
     let project = both();
-    for (name, script, need) in [("hanging", "sleep 30", "root"), ("looping", RIGHT, "loop")] {
+    for (name, script, needs) in [
+        ("hanging", "sleep 30", "needs = ['root']"),
+        ("looping", RIGHT, "needs = ['loop']"),
+        ("waiting", RIGHT, "waits = true"),
+    ] {
         let descriptor = format!(
-            "summary = 'x'\ninput = 'layout'\noutput = 'tar'\nneeds = ['{need}']\n\
+            "summary = 'x'\ninput = 'layout'\noutput = 'tar'\n{needs}\n\
              command = ['sh', '-c', '''{script}''', 'sh', '{{harness}}', '{{layout}}', '{{out}}']\n"
         );
         project.write(&format!("runners/{name}/runner.toml"), &descriptor);
@@ -389,11 +393,11 @@ fn what_hangs_or_sees_loop_devices_is_asked_too() {
     for jobs in [&["--jobs", "1"][..], &[]] {
         let asked = ["run", "--boot", "off", "--format", "tar", "--once"];
         let limit = ["--time-limit", "1"];
-        let chains = ["--converter", "hanging", "--converter", "looping"];
+        let chains = ["hanging", "looping", "waiting"].map(|name| ["--converter", name]);
         project
-            .harness(&[&asked[..], &limit, &chains, jobs].concat())
+            .harness(&[&asked[..], &limit, &chains.concat(), jobs].concat())
             .is(0)
-            .prints("2 pass   0 fail   2 known");
+            .prints("4 pass   0 fail   2 known");
     }
 }
 

@@ -3,6 +3,7 @@
 mod asset;
 mod baseline;
 mod batch;
+mod batch_storage;
 mod boot;
 mod cli;
 mod contain;
