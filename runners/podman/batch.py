@@ -1,4 +1,4 @@
-"""What image.sh does, of many layouts by podman's service: batch.py STORES LAYOUTS TAG OUT SECONDS
+"""What image.sh does, of many layouts by podman's service: batch.py DRIVER STORES LAYOUTS TAG OUT SECONDS
 
 Most of what an image takes is the start of podman's program, twice. The service does not pull from a layout; it loads
 one as an archive, by the same code. So what it refuses, but for what a layer has in it, and layouts of which loading could
@@ -17,7 +17,7 @@ import tarfile
 import urllib.parse
 
 NAME = "org.opencontainers.image.ref.name"
-STORES, LAYOUTS, TAG, OUTS, SECONDS = sys.argv[1:]
+DRIVER, STORES, LAYOUTS, TAG, OUTS, SECONDS = sys.argv[1:]
 
 
 class Refused(Exception):
@@ -91,7 +91,7 @@ def convert_alone(layout, out, log):
     """The exit status of image.sh, with a storage of its own."""
     own = os.path.join(STORES, "own")
     script = os.path.join(os.path.dirname(__file__), "image.sh")
-    command = ["timeout", SECONDS, "sh", script, own, f"{layout}:{TAG}", out]
+    command = ["timeout", SECONDS, "sh", script, DRIVER, own, f"{layout}:{TAG}", out]
     ran = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
     shutil.rmtree(own, ignore_errors=True)
     return ran.returncode

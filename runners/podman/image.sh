@@ -1,12 +1,13 @@
-# podman create, which pulls, and export: image.sh STORE LAYOUT:TAG OUT
+# podman create, which pulls, and export: image.sh vfs|overlay STORE LAYOUT:TAG OUT
 set -eu
-store=$1 image=$2 out=$3
+driver=$1 store=$2 image=$3 out=$4
 podman() {
-    command podman --root "$store/root" --runroot "$store/run" --tmpdir "$store/tmp" --storage-driver vfs \
+    command podman --root "$store/root" --runroot "$store/run" --tmpdir "$store/tmp" --storage-driver "$driver" \
         --cgroup-manager cgroupfs --events-backend none "$@"
 }
 archive=$store.tar
-trap 'rm -f "$archive"' EXIT
+# The driver's folder is a mount point with overlay.
+trap 'rm -f "$archive"; umount -n "$store/root/overlay" 2> /dev/null || :' EXIT
 container=$(podman create -q "oci:$image" true)
 podman export -o "$archive" "$container"
 mkdir "$out"
