@@ -22,7 +22,8 @@ impl Doctor {
     /// Exit 0: everything can be checked; 1: something cannot.
     pub(super) fn run(&self, home: &Home) -> anyhow::Result<u8> {
         let equipment = self.equip.equipment(home, true)?;
-        let _unfinished = Unfinished::new(equipment.work.path());
+        let folders = [&equipment.work, &*equipment.temporary];
+        let _unfinished = folders.map(|folder| Unfinished::new(folder.path()));
         let runners = Runners::read(&home.root.join("runners"), &self.equip.tools(home))?;
         let mut out = String::new();
         let mut complete = host(&equipment, &mut out)?;

@@ -104,7 +104,8 @@ impl Run {
         let equipment = self
             .equip
             .equipment(home, chains.iter().any(|c| c.format().is_booted()))?;
-        let _unfinished = Unfinished::new(equipment.work.path());
+        let folders = [&equipment.work, &*equipment.temporary];
+        let _unfinished = folders.map(|folder| Unfinished::new(folder.path()));
         let mut suite = Suite::new(chains, questions, equipment, self.require.reasons());
         suite.with_embargoed = self.with_embargoed;
         let record = self.run_suite(&suite);
