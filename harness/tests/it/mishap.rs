@@ -73,8 +73,9 @@ fn a_temporary_file_is_excused_after_a_kill_only() {
         return;
     }
     // What is beside the output under a temporary's name goes when its maker may still act.
-    let script = "head -c 20000 /dev/zero > $TMPDIR/left; head -c 20000 /dev/zero > {out}.tmp; sleep 0.5; \
-                  rm $TMPDIR/left {out}.tmp";
+    // It waits by itself: a `sleep` would outlive it, and is then left behind.
+    let script = "head -c 20000 /dev/zero > $TMPDIR/left; head -c 20000 /dev/zero > {out}.tmp; \
+                  i=0; while [ $i -lt 1000000 ]; do i=$((i + 1)); done; rm $TMPDIR/left {out}.tmp";
     let command = format!("{script}; {GOOD}");
     let project = plain();
     run(&project, &command, "kill-at=50%").is(0);
