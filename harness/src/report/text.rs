@@ -137,7 +137,7 @@ fn block(trial: &TrialRecord, select: &str) -> String {
         out.push_str(&format!("      kept    {kept}\n"));
     }
     if trial.dropped {
-        out.push_str("      kept    nothing, since this run has kept 2 GiB; run it again alone\n");
+        out.push_str("      kept    nothing, since a run keeps at most 2 GiB; run it again alone\n");
     }
     if case != "layout" {
         out.push_str(&format!(
@@ -239,7 +239,7 @@ mod tests {
             line.unwrap_or_default().to_owned()
         };
         assert_eq!(said(Some("kept/a"), false), "      kept    kept/a");
-        assert!(said(None, true).contains("nothing, since this run has kept 2 GiB"));
+        assert!(said(None, true).contains("nothing, since a run keeps at most 2 GiB"));
         assert_eq!(said(None, false), "");
     }
 
