@@ -137,7 +137,9 @@ fn block(trial: &TrialRecord, select: &str) -> String {
         out.push_str(&format!("      kept    {kept}\n"));
     }
     if trial.dropped {
-        out.push_str("      kept    nothing, since a run keeps at most 2 GiB; run it again alone\n");
+        out.push_str(
+            "      kept    nothing, since a run keeps at most 2 GiB; run it again alone\n",
+        );
     }
     if case != "layout" {
         out.push_str(&format!(
